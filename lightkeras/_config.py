@@ -1,0 +1,239 @@
+"""Constructor arguments: captured for `get_config`, old spellings translated, typos caught.
+
+All of it happens in the metaclass, when an object is made; nothing is left for a call to pay.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from functools import lru_cache
+
+from lightkeras._registry import did_you_mean, serialize
+
+__all__ = ["Configurable", "Configured", "arguments", "modernize", "unexpected"]
+
+# ---- old spellings --------------------------------------------------------------------------
+# {class or function: {old argument: new argument, or a function (kwargs, value) -> None}}.
+# Read only when an argument arrives that the signature does not know.
+
+
+def _data_format(kwargs, value):
+    kwargs["data_format"] = {"th": "channels_first", "tf": "channels_last"}.get(value, value)
+
+
+def _epochs_between(kwargs, value):
+    if value != 1:
+        kwargs["save_freq"] = _Every(value)
+
+
+class _Every(int):
+    """`period=n` of old ModelCheckpoint: every n epochs (a plain int would mean batches)."""
+
+
+def _inverse_time_decay(kwargs, value):
+    kwargs["_decay"] = value
+
+
+_WEIGHTED = {
+    "init": "kernel_initializer",
+    "W_regularizer": "kernel_regularizer",
+    "b_regularizer": "bias_regularizer",
+    "W_constraint": "kernel_constraint",
+    "b_constraint": "bias_constraint",
+    "bias": "use_bias",
+}
+_SPATIAL = {"border_mode": "padding", "dim_ordering": _data_format}
+_CONV = {
+    **_WEIGHTED,
+    **_SPATIAL,
+    "nb_filter": "filters",
+    "subsample": "strides",
+    "subsample_length": "strides",
+    "filter_length": "kernel_size",
+    "atrous_rate": "dilation_rate",
+}
+_RECURRENT = {
+    "output_dim": "units",
+    "init": "kernel_initializer",
+    "inner_init": "recurrent_initializer",
+    "inner_activation": "recurrent_activation",
+    "dropout_W": "dropout",
+    "dropout_U": "recurrent_dropout",
+    "W_regularizer": "kernel_regularizer",
+    "U_regularizer": "recurrent_regularizer",
+    "b_regularizer": "bias_regularizer",
+}
+
+OLD_NAMES: dict[str, dict] = {
+    "Dense": {"output_dim": "units", **_WEIGHTED},
+    "Embedding": {
+        "init": "embeddings_initializer",
+        "W_regularizer": "embeddings_regularizer",
+        "W_constraint": "embeddings_constraint",
+    },
+    "_Conv": _CONV,
+    "_Pool": {
+        **_SPATIAL,
+        "pool_length": "pool_size",
+        "stride": "strides",
+    },
+    "RNN": _RECURRENT,
+    "_Recurrent": _RECURRENT,
+    "Dropout": {"p": "rate"},
+    "GaussianNoise": {"sigma": "stddev"},
+    "GaussianDropout": {"p": "rate"},
+    "SpatialDropout1D": {"p": "rate"},
+    "LeakyReLU": {"alpha": "negative_slope"},
+    "BatchNormalization": {"gamma_init": "gamma_initializer", "beta_init": "beta_initializer"},
+    "RepeatVector": {},
+    "Optimizer": {"lr": "learning_rate", "decay": _inverse_time_decay},
+    "ModelCheckpoint": {"period": _epochs_between},
+    "ReduceLROnPlateau": {"epsilon": "min_delta"},
+    "Model": {"input": "inputs", "output": "outputs"},
+    "fit": {"nb_epoch": "epochs"},
+    "load_data": {"nb_words": "num_words"},
+}
+
+_warned: set[tuple[str, str]] = set()
+
+
+def modernize(families, kwargs, known):
+    """Translate old spellings in `kwargs`, in place, with one warning per spelling.
+
+    Args:
+        families: Names looked up in `OLD_NAMES`, the most specific first.
+        kwargs: The keyword arguments as the user typed them.
+        known: Argument names that are current and stay as they are.
+    """
+    for family in families:
+        for old in [k for k in kwargs if k not in known]:
+            new = OLD_NAMES.get(family, {}).get(old)
+            if new is None:
+                continue
+            value = kwargs.pop(old)
+            if callable(new):
+                new(kwargs, value)
+            else:
+                kwargs.setdefault(new, value)
+            warn_old(families[0], old, new if isinstance(new, str) else None)
+
+
+def warn_old(owner, old, new=None):
+    """Say once that `old` is an old spelling."""
+    if (owner, old) in _warned:
+        return
+    _warned.add((owner, old))
+    hint = f" Its name today is {new!r}." if new else ""
+    warnings.warn(
+        f"{owner}: {old!r} is an old Keras spelling and is translated.{hint}",
+        stacklevel=_outside(),
+    )
+
+
+def _outside():
+    """Stack level of the first frame outside this package, so the warning shows the user's line."""
+    frame, level = inspect.currentframe(), 1
+    while frame and frame.f_globals.get("__name__", "").startswith("lightkeras"):
+        frame, level = frame.f_back, level + 1
+    return level - 1
+
+
+def unexpected(owner, name, known) -> TypeError:
+    """The error for an argument that nobody takes; raise what it returns."""
+    names = sorted(k for k in known if not k.startswith("_"))
+    return TypeError(
+        f"{owner}() got an unexpected argument {name!r}.{did_you_mean(name, names)} "
+        f"Accepted: {', '.join(names)}."
+    )
+
+
+# ---- the metaclass --------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=None)
+def _signature(cls):
+    return inspect.signature(cls.__init__)
+
+
+@lru_cache(maxsize=None)
+def accepted(cls):
+    """(argument names, closed): what a class's constructor takes, `**kwargs` followed upwards.
+
+    `closed` is False where a user's own `**kwargs` may take anything out of it by hand.
+    """
+    names, closed = set(), True
+    for klass in cls.__mro__:
+        init = klass.__dict__.get("__init__")
+        if init is None:
+            continue
+        parameters = inspect.signature(init).parameters.values()
+        names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        names |= set(getattr(klass, "_extra_arguments", ()))
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+        closed = closed and klass.__module__.startswith("lightkeras.")
+        if "_extra_arguments" in klass.__dict__:
+            break
+    return frozenset(names - {"self"}), closed
+
+
+class Configurable(type):
+    """Metaclass of all that has a config: layers, losses, metrics, optimizers, callbacks..."""
+
+    def __call__(cls, *args, **kwargs):
+        if kwargs:
+            known, closed = accepted(cls)
+            if not kwargs.keys() <= known:
+                families = [c.__name__ for c in cls.__mro__]
+                modernize(families, kwargs, known)
+                strange = [k for k in kwargs if k not in known and k != "_decay"]
+                if strange and closed:
+                    raise unexpected(cls.__name__, strange[0], known)
+        obj = cls.__new__(cls, *args, **kwargs)
+        if isinstance(obj, cls):
+            obj.__dict__["_captured"] = (args, kwargs)
+            obj.__init__(*args, **kwargs)
+        return obj
+
+
+def arguments(obj) -> dict:
+    """Constructor arguments of `obj` by name, defaults included.
+
+    An attribute of the same name wins over the captured value, so that
+    `layer.rate = 0.3` is what a config shows.
+    """
+    args, kwargs = obj.__dict__.get("_captured", ((), {}))
+    bound = _signature(type(obj)).bind(obj, *args, **kwargs)
+    bound.apply_defaults()
+    values = {}
+    for name, parameter in list(_signature(type(obj)).parameters.items())[1:]:
+        if parameter.kind is parameter.VAR_KEYWORD:
+            values.update(bound.arguments.get(name, {}))
+        elif parameter.kind is not parameter.VAR_POSITIONAL:
+            values[name] = bound.arguments[name]
+    return {name: getattr(obj, name, value) for name, value in values.items()}
+
+
+class Configured(metaclass=Configurable):
+    """An object that its constructor arguments describe completely."""
+
+    def get_config(self):
+        """Constructor arguments as plain values."""
+        return {name: plain(value) for name, value in arguments(self).items()}
+
+    @classmethod
+    def from_config(cls, config):
+        """The object that `get_config` described."""
+        return cls(**config)
+
+
+def plain(value):
+    """A config value: objects and functions become configs and names, containers are walked."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(plain(v) for v in value)
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    if hasattr(value, "get_config") or (callable(value) and hasattr(value, "__name__")):
+        return serialize(value)
+    return value

@@ -1,0 +1,318 @@
+"""Batches that others make: Dataset, PyDataset, DataLoader, iterables and generators."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch.utils.data import DataLoader, default_collate
+
+from lightkeras._config import _outside
+from lightkeras._data._batches import Batches, Indexed, Rows, to_device
+from lightkeras._data._convert import leaves, tensors
+from lightkeras._data._weights import weight_tree
+from lightkeras._tree import map_structure
+
+__all__ = ["Made", "MapDataset", "PyBatches", "Stream", "unpack"]
+
+
+def unpack(batch):
+    """`(x, y, sample_weight)` of what a loader gives.
+
+    Raises:
+        ValueError: a tuple of more than three parts, or of none.
+
+    >>> unpack((1, 2)), unpack([1]), unpack({"a": 1})
+    ((1, 2, None), (1, None, None), ({'a': 1}, None, None))
+    """
+    if not isinstance(batch, (tuple, list)):
+        return batch, None, None
+    if not 1 <= len(batch) <= 3:
+        raise ValueError(
+            f"A batch is a {type(batch).__name__} of {len(batch)} parts. Accepted are x, (x,), "
+            "(x, y) and (x, y, sample_weight). Put several inputs together: ((a, b), y)."
+        )
+    return (*batch, None, None)[:3]
+
+
+class Made(Batches):
+    """Batches that arrive whole: what all sources of this file have in common.
+
+    Attributes:
+        class_weight: Look-up from targets to weights, or None.
+        hooks: Object with `on_epoch_begin` and `on_epoch_end`, or None.
+    """
+
+    class_weight = None
+    hooks = None
+    _cuts_share = True  # False where the source gives every process its own rows
+    _open = False
+
+    def convert(self, batch):
+        """A batch of the user's as `(x, y, w)`: tensors, weights, this process's rows, device."""
+        x, y, w = unpack(batch)
+        x, y = tensors(x, "x"), tensors(y, "y")
+        w = weight_tree(tensors(w, "sample_weight"), y)
+        if self.class_weight is not None:
+            w = self.class_weight.apply(y, w)
+        self._read_rows = _rows(x)
+        if self.world > 1 and self._cuts_share:
+            low, high = self.share(self._read_rows)
+            x, y, w = map_structure(lambda t: None if t is None else t[low:high], (x, y, w))
+        return (x, y, w) if self.device is None else to_device((x, y, w), self.device)
+
+    def global_rows(self, step):
+        return self._sizes[step]
+
+    def end(self):
+        if self._open:
+            self._open = False
+            getattr(self.hooks, "on_epoch_end", _nothing)()
+
+    def _begin(self):
+        self._sizes = {}
+        self._open = True
+        getattr(self.hooks, "on_epoch_begin", _nothing)()
+
+    def _whole(self, batch):
+        """`convert` without the share, for `peek`."""
+        world, self.world = self.world, 1
+        try:
+            return self.convert(batch)
+        finally:
+            self.world = world
+
+
+def _nothing():
+    pass
+
+
+def _rows(x):
+    named = leaves(x, "x")
+    if not named:
+        raise ValueError(
+            "A batch has no x. Accepted are x, (x,), (x, y) and (x, y, sample_weight). "
+            "Look at what the loader gives: next(iter(loader))."
+        )
+    return len(named[0][1])
+
+
+# ---- read in any order ------------------------------------------------------------------------
+
+
+class MapDataset(Made, Rows):
+    """Batches of a torch `Dataset`, read row by row (or by its `__getitems__`) and collated."""
+
+    _cuts_share = False  # only the rows of the share are read
+    global_rows = Rows.global_rows
+
+    def __init__(self, dataset, batch_size, **kwargs):
+        super().__init__(len(dataset), batch_size, **kwargs)
+        self.dataset = dataset
+
+    def peek(self):
+        return self._read(list(range(min(self.batch_size, self.rows))))
+
+    def _pass(self, epoch, first):
+        number, self._offset, stop = self._window(epoch)
+        index = self._order(number)
+        for start, count in zip(*self._cuts(self._offset + first, stop), strict=False):
+            picks = range(start, start + count) if index is None else index[start : start + count]
+            yield self._read([int(i) for i in picks])
+
+    def _read(self, picks):
+        if not picks:  # a share of 0 rows is shaped like the others
+            return map_structure(lambda t: None if t is None else t[:0], self._read([0]))
+        if hasattr(self.dataset, "__getitems__"):
+            rows = self.dataset.__getitems__(picks)
+        else:
+            rows = [self.dataset[i] for i in picks]
+        separate = isinstance(rows, list) and len(rows) == len(picks)
+        return self.convert(default_collate(rows) if separate else rows)
+
+
+class PyBatches(Made, Indexed):
+    """Batches of a `PyDataset`, in order; made ahead by threads or processes where it asks."""
+
+    def __init__(self, dataset, **kwargs):
+        super().__init__(_length(dataset), **kwargs)
+        self.dataset = self.hooks = dataset
+
+    def peek(self):
+        return self._whole(self.dataset[0])
+
+    def _pass(self, epoch, first):
+        number, self._offset, stop = self._window(epoch)
+        order = (
+            self._permutation(self.total, number).tolist() if self.shuffle else range(self.total)
+        )
+        self._begin()
+        for step, batch in enumerate(self._make(order[self._offset + first : stop]), first):
+            converted = self.convert(batch)
+            self._sizes[step] = self._read_rows
+            yield converted
+        self.end()
+
+    def _make(self, order):
+        """Iterator over the user's batches."""
+        workers = getattr(self.dataset, "workers", 1)
+        depth = max(getattr(self.dataset, "max_queue_size", 10), 1)
+        if getattr(self.dataset, "use_multiprocessing", False) and workers > 0:
+            generator = torch.Generator("cpu").manual_seed(self.seed)  # spares torch's own
+            ahead = max(depth // workers, 1)
+            return iter(
+                DataLoader(
+                    *(self.dataset, None),
+                    sampler=order,
+                    num_workers=workers,
+                    prefetch_factor=ahead,
+                    generator=generator,
+                )
+            )
+        if workers > 1:
+            return _ahead(self.dataset.__getitem__, order, workers, depth)
+        return map(self.dataset.__getitem__, order)
+
+
+def _length(dataset):
+    return dataset.num_batches if hasattr(dataset, "num_batches") else len(dataset)
+
+
+def _ahead(make, order, workers, depth):
+    """`map(make, order)` by threads, at most `depth` results early, in order."""
+    pool, pending = ThreadPoolExecutor(workers), deque()
+    try:
+        for i in order:
+            pending.append(pool.submit(make, i))
+            if len(pending) > depth:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+# ---- read in their own order ------------------------------------------------------------------
+
+_END = object()
+
+
+class Stream(Made):
+    """Batches of a DataLoader, of any iterable of batches, or of an iterator (read once).
+
+    Args:
+        source: What is iterated.
+        steps: Batches in an epoch; None: to the end of the source.
+        length: Batches in the source, where known.
+        restart: Begin every epoch at the first batch, where the source can.
+        loader: The user's DataLoader, which has its own way to share rows among processes.
+        hooks: As for `Made`.
+        name: What errors call the source.
+        allow_empty: Accept a source without batches.
+    """
+
+    def __init__(
+        self,
+        source,
+        steps=None,
+        length=None,
+        restart=False,
+        loader=None,
+        hooks=None,
+        name="x",
+        allow_empty=False,
+    ):
+        self.source = source
+        self.once = hasattr(source, "__next__")
+        self.steps = length if steps is None else min(steps, length or steps)
+        self.loader, self.hooks, self.name = loader, hooks, name
+        self.batch_size = getattr(loader, "batch_size", None)
+        self._cuts_share = loader is None
+        self._asked, self._restart, self._allow_empty = steps, restart, allow_empty
+        self._running = None  # the iterator with which the next pass goes on
+        self._given = self._warned = False
+
+    def check_epochs(self, epochs):
+        if self.once and self._asked is None and epochs > 1:
+            raise ValueError(
+                f"{self.name} is a generator, which can be read once, for {epochs} epochs. "
+                "A number of steps, and a generator that lasts, are accepted. Write "
+                "steps_per_epoch=... (validation_steps=...), or give a PyDataset or DataLoader."
+            )
+
+    def peek(self):
+        running = iter(self.source) if self._running is None else self._running
+        batch = next(running, _END)
+        if batch is _END:
+            raise self._no_batches()
+        self._running = itertools.chain([batch], running)
+        return self._whole(batch)
+
+    def _pass(self, epoch, first):
+        self._begin()
+        for step, batch in enumerate(self._read(epoch)):
+            if step >= first:
+                converted = self.convert(batch)
+                self._sizes[step] = self._read_rows
+                yield converted
+        self.end()
+
+    def _read(self, epoch):
+        """The user's batches of one epoch."""
+        _set_epoch(self.loader, epoch)
+        running = self._running
+        batch = _END if running is None else next(running, _END)
+        if batch is _END:
+            running = iter(self.source)  # of a generator itself: it ends at once
+            batch = next(running, _END)
+        lasts = self.once or (self._asked is not None and not self._restart)
+        self._running = running if lasts else None
+        step = 0
+        while batch is not _END:
+            self._given = True
+            yield batch
+            step += 1
+            if step == self._asked:
+                return
+            batch = next(running, _END)
+        self._running = None
+        self._ended(epoch, step)
+
+    def _ended(self, epoch, step):
+        if step == 0 and not self._allow_empty:
+            raise self._no_batches()
+        if self._asked is None or self._warned:
+            return
+        said = f"{self.name} ended after {step} of {self._asked} steps in epoch {epoch + 1}."
+        if self.once:
+            raise ValueError(
+                f"{said} A generator is read once and must last for the steps of all epochs. Let "
+                "it loop (while True:), lower the steps, or give a PyDataset or DataLoader."
+            )
+        self._warned = True
+        warnings.warn(
+            f"{said} The next epoch begins it again. Lower the steps, or leave them out.",
+            stacklevel=_outside(),
+        )
+
+    def _no_batches(self):
+        if self._given:
+            return ValueError(
+                f"{self.name} is a generator that is used up. It can be read once. Make a new one, "
+                "or give a PyDataset or DataLoader."
+            )
+        return ValueError(
+            f"{self.name} gave no batches. At least one is accepted. Look at it with "
+            f"next(iter({self.name}))."
+        )
+
+
+def _set_epoch(loader, epoch):
+    """Tell the loader's samplers the epoch, as Lightning does."""
+    batch_sampler = getattr(loader, "batch_sampler", None)
+    for sampler in (getattr(loader, "sampler", None), getattr(batch_sampler, "sampler", None)):
+        if hasattr(sampler, "set_epoch"):
+            sampler.set_epoch(epoch)

@@ -1,0 +1,39 @@
+"""The device on which new tensors are made when nothing else says so."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import torch
+
+__all__ = ["default_device", "use_device"]
+
+# Set while a model runs on an accelerator, so that `random.normal(shape)` or `ops.zeros(shape)`
+# inside a `call` meets the layer's tensors there. `with torch.device(...)` would do the same at
+# the price of a Python call for every torch function.
+_running_on: torch.device | None = None
+
+
+def default_device() -> torch.device:
+    """Where a tensor without a device is made.
+
+    A shape run (torch's "meta" default) comes first, then `use_device`, then torch's default.
+    """
+    device = torch.get_default_device()
+    return device if _running_on is None or device.type == "meta" else _running_on
+
+
+@contextmanager
+def use_device(device):
+    """Make tensors on `device` inside the `with` block.
+
+    >>> with use_device("cpu"):
+    ...     default_device()
+    device(type='cpu')
+    """
+    global _running_on
+    before, _running_on = _running_on, torch.device(device)
+    try:
+        yield
+    finally:
+        _running_on = before

@@ -1,0 +1,121 @@
+"""Lightning Trainer flags from a command line or from the environment.
+
+`--max-epochs 3`, `--max_epochs=3` and `--fast-dev-run` become `Trainer` arguments, whatever the
+installed Lightning calls its arguments: the names are read from its signature.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+import sys
+
+from lightkeras._registry import did_you_mean
+
+__all__ = ["VARIABLE", "environment_flags", "trainer_flags"]
+
+VARIABLE = "LIGHTKERAS_TRAINER"
+_VALUE = re.compile(r"[^-]|-\d|-$")  # what may follow a flag as its value: text, -1, a lone dash
+_WORDS = {"true": True, "false": False, "none": None}
+
+
+def trainer_flags(argv=None, own=()):
+    """The Trainer flags of a command line, and what is left of it.
+
+    Args:
+        argv: The words; the program's own arguments by default.
+        own: Names of flags that belong to the script; they stay in what is left. None leaves
+            every unknown flag there that is not a misspelt Trainer flag.
+
+    Returns:
+        A dictionary of Trainer arguments and the list of other words.
+
+    Raises:
+        SystemExit: a flag belongs to nobody, or lacks its value.
+
+    >>> trainer_flags(["--devices=2", "--data", "mnist"], own=["data"])
+    ({'devices': 2}, ['--data', 'mnist'])
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    flags, rest = {}, []
+    while words:
+        word = words.pop(0)
+        if word == "--":  # the rest is nobody's flag
+            return flags, rest + words
+        if not word.startswith("--"):
+            rest.append(word)
+            continue
+        name, equals, value = word[2:].partition("=")
+        name = name.replace("-", "_")
+        if name == "help" or name in {o.lstrip("-").replace("-", "_") for o in own or ()}:
+            rest.append(word)
+        elif name not in _known():
+            _unless_misspelt(word, name, own)
+            rest.append(word)
+        elif equals or (words and _VALUE.match(words[0])):
+            flags[name] = _parse(value if equals else words.pop(0))
+        elif _known()[name]:
+            flags[name] = True
+        else:
+            raise SystemExit(f"{word} expects a value. Type {word} VALUE or {word}=VALUE.")
+    return flags, rest
+
+
+def environment_flags():
+    """The Trainer flags that `lightkeras run` left in the environment; {} without any.
+
+    Raises:
+        ValueError: the variable does not hold a JSON object of Trainer flags.
+    """
+    text = os.environ.get(VARIABLE, "").strip()
+    if not text:
+        return {}
+    try:
+        flags = json.loads(text)
+    except ValueError:
+        flags = None
+    if not isinstance(flags, dict):
+        raise ValueError(
+            f"The environment variable {VARIABLE} does not hold a JSON object. Trainer flags by "
+            f"name are accepted. Set it to '{{\"devices\": 2}}', for instance, or unset it."
+        )
+    for name in flags:
+        if name not in _known():
+            raise ValueError(
+                f"The environment variable {VARIABLE} holds {name!r}, which is no Trainer flag."
+                f"{did_you_mean(name, _known())}"
+            )
+    return flags
+
+
+def _known():
+    """{name: does it stand alone, without a value} of the Trainer's arguments."""
+    from lightning.pytorch import Trainer
+
+    parameters = list(inspect.signature(Trainer.__init__).parameters.values())[1:]
+    return {p.name: "bool" in str(p.annotation) for p in parameters}
+
+
+def _unless_misspelt(word, name, own):
+    close = did_you_mean(name, _known()).replace("_", "-").replace("'", "'--", 1)
+    if own is None and not close:
+        return
+    accepted = [f"--{o.lstrip('-')}" for o in own or ()]
+    raise SystemExit(
+        f"Unknown flag {word}.{close} Flags of Lightning's Trainer are accepted"
+        + (f", and {', '.join(accepted)}." if accepted else ".")
+        + (" Put the script's own arguments behind a --." if own is None else "")
+    )
+
+
+def _parse(text):
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    for read in (int, float, json.loads):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return text

@@ -1,0 +1,271 @@
+"""Names: look-up tables with a did-you-mean, automatic names, and custom objects.
+
+Every slot that takes a string ("relu", "adam", "mse") has one `Table`. A file or a config can
+only ever reach what stands in the table of its slot or what the caller registered: nothing is
+imported, and no attribute is looked up, by a name that came from data.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from contextlib import contextmanager
+
+__all__ = [
+    "Table",
+    "custom_object_scope",
+    "did_you_mean",
+    "get_custom_objects",
+    "get_registered_name",
+    "get_registered_object",
+    "lookup_custom",
+    "register_keras_serializable",
+    "reset_names",
+    "serialize",
+    "to_snake",
+    "unique_name",
+    "unknown",
+]
+
+
+# ---- errors -------------------------------------------------------------------------------
+
+
+def did_you_mean(name, known) -> str:
+    """` Did you mean 'adam'?` for the closest of `known`, or an empty string."""
+    lowered = {str(k).lower(): str(k) for k in known}
+    close = difflib.get_close_matches(str(name).lower(), lowered, n=1, cutoff=0.6)
+    return f" Did you mean {lowered[close[0]]!r}?" if close else ""
+
+
+def unknown(kind, name, known) -> ValueError:
+    """The error for a string that no table knows; raise what it returns."""
+    names = sorted({str(k) for k in known if str(k).islower()} or {str(k) for k in known})
+    shown = ", ".join(names[:40]) + (", ..." if len(names) > 40 else "")
+    return ValueError(f"Unknown {kind} {name!r}.{did_you_mean(name, known)} Known: {shown}.")
+
+
+# ---- automatic names ------------------------------------------------------------------------
+
+_uses: Counter[str] = Counter()
+
+
+def to_snake(name: str) -> str:
+    """The automatic name of a class.
+
+    >>> to_snake("MaxPooling2D"), to_snake("LSTM"), to_snake("ReLU")
+    ('max_pooling2d', 'lstm', 're_lu')
+    """
+    words = re.sub(r"(?<=[^_])(?=[A-Z][a-z])", "_", re.sub(r"\W", "", name))
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", words).lower()
+
+
+def unique_name(prefix: str) -> str:
+    """`dense`, then `dense_1`, `dense_2`... until `reset_names`."""
+    count = _uses[prefix]
+    _uses[prefix] += 1
+    return prefix if count == 0 else f"{prefix}_{count}"
+
+
+def reset_names() -> None:
+    """Start all automatic names from the beginning (`clear_session` calls this)."""
+    _uses.clear()
+
+
+# ---- custom objects ---------------------------------------------------------------------------
+
+_registered: dict[str, object] = {}
+_registered_names: dict[object, str] = {}
+_scopes: list[dict[str, object]] = []
+
+
+def register_keras_serializable(package="Custom", name=None):
+    """Class decorator: files may refer to this class or function as `package>name`.
+
+    Args:
+        package: The first half of the registered name.
+        name: The second half; the object's own name by default.
+
+    Raises:
+        ValueError: the class has no `get_config`.
+
+    >>> @register_keras_serializable("demo")
+    ... def triple(x):
+    ...     return 3 * x
+    >>> get_registered_name(triple)
+    'demo>triple'
+    """
+
+    def decorate(obj):
+        if isinstance(obj, type) and not hasattr(obj, "get_config"):
+            raise ValueError(
+                f"Cannot register {obj.__name__}: it has no get_config() method. Files store "
+                "an object as its config. Add get_config(self) returning its arguments."
+            )
+        key = f"{package}>{name or obj.__name__}"
+        _registered[key] = obj
+        _registered_names[obj] = key
+        return obj
+
+    return decorate
+
+
+def get_registered_name(obj) -> str:
+    """`package>name` of a registered class or function, otherwise its own name."""
+    return _registered_names.get(obj, obj.__name__)
+
+
+def get_custom_objects() -> dict[str, object]:
+    """The global dictionary of registered objects; entries may be added to it directly."""
+    return _registered
+
+
+def get_registered_object(name, custom_objects=None, module_objects=None):
+    """The class or function registered under `name`, or None."""
+    for table in (custom_objects, *reversed(_scopes), _registered, module_objects):
+        if table and name in table:
+            return table[name]
+    return None
+
+
+@contextmanager
+def custom_object_scope(custom_objects: dict[str, object]):
+    """Inside the `with` block, these names can be used as strings and in files."""
+    _scopes.append(dict(custom_objects))
+    try:
+        yield
+    finally:
+        _scopes.pop()
+
+
+def lookup_custom(name, registered_name=None, custom_objects=None):
+    """What the caller (never the file) put under `name` or `registered_name`, or None."""
+    for key in (registered_name, name):
+        found = get_registered_object(key, custom_objects) if isinstance(key, str) else None
+        if found is not None:
+            return found
+    # A class registered as "package>Name" may also be asked for by its bare name.
+    matches = [obj for key, obj in _registered.items() if key.partition(">")[2] == name]
+    return matches[0] if len(matches) == 1 else None
+
+
+# ---- serialized form --------------------------------------------------------------------------
+
+
+def keras_module(cls) -> str | None:
+    """`keras.layers` for our layers, `keras.losses` for losses...; None for the user's own."""
+    parts = cls.__module__.split(".")
+    if parts[0] != "lightkeras":
+        return None
+    if len(parts) > 2 and parts[1] == "optimizers" and parts[2] == "schedules":
+        return "keras.optimizers.schedules"
+    return "keras" if parts[1].startswith("_") else f"keras.{parts[1]}"
+
+
+def serialize(obj):
+    """The dictionary (or, for a function, the name) that stands for `obj` in a config."""
+    if obj is None or isinstance(obj, (str, dict)):
+        return obj
+    if hasattr(obj, "get_config"):
+        cls = type(obj)
+        module = keras_module(cls)
+        return {
+            "module": module or cls.__module__,
+            "class_name": cls.__name__,
+            "config": obj.get_config(),
+            "registered_name": None if module else get_registered_name(cls),
+        }
+    if callable(obj) and hasattr(obj, "__name__"):
+        name = get_registered_name(obj)
+        return name
+    raise TypeError(
+        f"Cannot turn {type(obj).__name__} into a config. Strings, functions and objects with "
+        "get_config() can be. Give the class a get_config() method."
+    )
+
+
+class Table:
+    """The static name -> object table of one slot.
+
+    Args:
+        kind: What an entry is called in errors ("optimizer").
+        entries: Classes and functions under their own names. Snake-case names of the classes
+            are added, unless an entry of that name is there.
+        aliases: Further names, `{"mse": mean_squared_error}`.
+        base: The class whose instances the slot takes; None for a slot of plain functions.
+    """
+
+    def __init__(self, kind, entries, aliases=None, base=None):
+        self.kind = kind
+        self.base = base
+        self.entries = {obj.__name__: obj for obj in entries}
+        snakes = {to_snake(n): obj for n, obj in self.entries.items() if isinstance(obj, type)}
+        self.entries = {**snakes, **self.entries, **(aliases or {})}
+
+    def find(self, name, custom_objects=None):
+        """The class or function called `name`.
+
+        Raises:
+            ValueError: nobody is called so.
+        """
+        found = self.entries.get(name)
+        if found is None:
+            found = lookup_custom(name, custom_objects=custom_objects)
+        if found is None:
+            raise unknown(self.kind, name, self.entries)
+        return found
+
+    def get(self, identifier, custom_objects=None):
+        """Object for a name, a config, a class, or an object (returned as it is)."""
+        if identifier is None:
+            return None
+        if isinstance(identifier, str):
+            identifier = self.find(identifier, custom_objects)
+        elif isinstance(identifier, dict):
+            return self.deserialize(identifier, custom_objects)
+        if isinstance(identifier, type):
+            return identifier()
+        if callable(identifier) or (self.base and isinstance(identifier, self.base)):
+            return identifier
+        raise TypeError(
+            f"Expected {self._article} {self.kind}, got {type(identifier).__name__}. A name, a "
+            f"config or an object is accepted. Known names: {', '.join(sorted(self.entries)[:8])}, ..."
+        )
+
+    @property
+    def _article(self):
+        return "an" if self.kind[0] in "aeiou" else "a"
+
+    def serialize(self, obj):
+        """The config of an object; the name of a function."""
+        return serialize(obj)
+
+    def deserialize(self, config, custom_objects=None):
+        """Object for a serialized config.
+
+        Raises:
+            ValueError: the config names something that this slot does not hold.
+        """
+        if not isinstance(config, dict):
+            return self.get(config, custom_objects)
+        name = config.get("class_name")
+        if name == "function":  # a plain function is stored under its registered name
+            return self.find(config.get("config"), custom_objects)
+        found = self._class_of(config, name, custom_objects)
+        return found.from_config(dict(config.get("config") or {}))
+
+    def _class_of(self, config, name, custom_objects):
+        module = config.get("module")
+        ours = module is None or str(module).split(".")[0] in ("keras", "lightkeras")
+        found = self.entries.get(name) if ours and isinstance(name, str) else None
+        if found is None:
+            found = lookup_custom(name, config.get("registered_name"), custom_objects)
+        if found is None:
+            raise unknown(self.kind, name, self.entries)
+        if not isinstance(found, type) or (self.base and not issubclass(found, self.base)):
+            raise ValueError(
+                f"{name!r} is no {self.kind}. This place takes {self._article} {self.kind} class. "
+                f"Known: {', '.join(sorted(k for k in self.entries if k.islower())[:20])}."
+            )
+        return found

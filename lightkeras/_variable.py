@@ -1,0 +1,111 @@
+"""Weights: torch parameters and buffers that also answer to Keras's `Variable` methods.
+
+`Weight` is an `nn.Parameter` and `State` a plain tensor (kept as a buffer by layers); both stay
+what torch makes of them, without any dispatch cost, and only gain `assign`, `numpy`, `path`...
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+__all__ = ["State", "Weight"]
+
+
+class _Variable:
+    """Keras's methods on a tensor; mixed into `Weight` and `State`."""
+
+    path = ""  # "dense/kernel"; the layer that owns the weight sets it
+    regularizer = None
+    constraint = None
+
+    @property
+    def name(self):
+        return self.path.rpartition("/")[2]
+
+    @property
+    def value(self):
+        """The tensor itself; `.grad` is where a gradient stands after `backward`."""
+        return self
+
+    @property
+    def trainable(self):
+        return self.requires_grad
+
+    def assign(self, value):
+        """Overwrite in place with an array or tensor of the same shape; returns the weight.
+
+        Raises:
+            ValueError: the shapes differ.
+        """
+        new = torch.as_tensor(value, dtype=self.dtype, device=self.device)
+        if new.shape != self.shape:
+            raise ValueError(
+                f"Cannot assign a value of shape {tuple(new.shape)} to {self.path or 'a weight'} "
+                f"of shape {tuple(self.shape)}. The shapes must be equal. Reshape the value first."
+            )
+        with torch.no_grad():
+            self.copy_(new)
+        return self
+
+    def assign_add(self, value):
+        """Add in place; returns the weight."""
+        with torch.no_grad():
+            self.add_(torch.as_tensor(value, dtype=self.dtype, device=self.device))
+        return self
+
+    def assign_sub(self, value):
+        """Subtract in place; returns the weight."""
+        with torch.no_grad():
+            self.sub_(torch.as_tensor(value, dtype=self.dtype, device=self.device))
+        return self
+
+    def numpy(self, *, force=True):
+        """A copy on the host, also where a gradient is wanted or the weight is on a GPU."""
+        return torch.Tensor.numpy(self.detach().as_subclass(torch.Tensor), force=force).copy()
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.numpy(), dtype=dtype)
+
+
+class Weight(_Variable, torch.nn.Parameter):
+    """A trainable weight: an `nn.Parameter` with `assign`, `numpy`, `path`."""
+
+    def __reduce_ex__(self, protocol):
+        return _rebuild, (
+            Weight,
+            self.detach().as_subclass(torch.Tensor),
+            self.requires_grad,
+            self.path,
+        )
+
+    def __deepcopy__(self, memo):
+        new = Weight(self.detach().as_subclass(torch.Tensor).clone(), self.requires_grad)
+        new.__dict__.update(self.__dict__)
+        memo[id(self)] = new
+        return new
+
+
+class State(_Variable, torch.Tensor):
+    """A weight that no gradient reaches: moving averages, counters, metric sums."""
+
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @staticmethod
+    def __new__(cls, data):
+        return data.detach().as_subclass(cls)
+
+    def __reduce_ex__(self, protocol):
+        return _rebuild, (State, self.as_subclass(torch.Tensor), False, self.path)
+
+    def __deepcopy__(self, memo):
+        new = State(self.as_subclass(torch.Tensor).clone())
+        new.__dict__.update(self.__dict__)
+        memo[id(self)] = new
+        return new
+
+
+def _rebuild(cls, tensor, requires_grad, path):
+    new = cls(tensor, requires_grad) if cls is Weight else cls(tensor)
+    new.path = path
+    return new

@@ -1,0 +1,588 @@
+"""`keras.backend`: the settings of Keras 3, and the functions of Keras 1 and 2 on torch tensors.
+
+The older functions take tensors, symbolic tensors and arrays. Nothing of it is
+needed in new code, where torch functions and `ops` do the same.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import gc
+import math
+import sys
+from collections import Counter
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from lightkeras import _graph, activations, random
+from lightkeras._device import default_device
+from lightkeras._dtypes import (
+    as_tensor,
+    dtype_name,
+    is_float,
+    is_int,
+    result_type,
+    torch_dtype,
+)
+from lightkeras._graph import is_keras_tensor
+from lightkeras._registry import did_you_mean, reset_names
+from lightkeras._variable import State, Weight
+from lightkeras.config import (
+    backend,
+    epsilon,
+    floatx,
+    image_data_format,
+    set_epsilon,
+    set_floatx,
+    set_image_data_format,
+)
+
+# fmt: off
+__all__ = [
+    "abs", "all", "any", "arange", "argmax", "argmin", "backend", "batch_dot", "batch_flatten",
+    "binary_crossentropy", "cast", "cast_to_floatx", "categorical_crossentropy", "clear_session",
+    "clip", "concatenate", "constant", "cos", "dot", "dropout", "dtype", "epsilon", "equal",
+    "eval", "exp", "expand_dims", "eye", "flatten", "floatx", "gather", "get_uid", "get_value",
+    "gradients", "greater", "greater_equal", "image_data_format", "image_dim_ordering",
+    "int_shape", "is_float_dtype", "is_int_dtype", "is_keras_tensor", "l2_normalize", "less",
+    "less_equal", "log", "logsumexp", "max", "maximum", "mean", "min", "minimum",
+    "moving_average_update", "ndim", "not_equal", "one_hot", "ones", "ones_like",
+    "permute_dimensions", "pow", "prod", "random_normal", "random_uniform", "relu",
+    "repeat_elements", "reshape", "result_type", "reverse", "round", "set_epsilon", "set_floatx",
+    "set_image_data_format", "set_image_dim_ordering", "set_value", "shape", "sigmoid", "sign",
+    "sin", "softmax", "softplus", "softsign", "sqrt", "square", "squeeze", "stack",
+    "standardize_dtype", "std", "stop_gradient", "sum", "switch", "tanh", "tile", "transpose",
+    "truncated_normal", "update", "update_add", "update_sub", "var", "variable", "zeros",
+    "zeros_like",
+]
+# fmt: on
+
+
+def _op(function):
+    """`function` of a tensor, taking arrays, lists and symbolic tensors too."""
+
+    @functools.wraps(function)
+    def op(x, *args, **kwargs):
+        if is_keras_tensor(x) or builtins.any(map(is_keras_tensor, args)):
+            return _graph.apply(_graph.Function(op), (x, *args), kwargs)
+        args = tuple(as_tensor(a) if isinstance(a, np.ndarray) else a for a in args)
+        return function(as_tensor(x), *args, **kwargs)
+
+    return op
+
+
+# ---- Keras 3 ------------------------------------------------------------------------------------
+
+standardize_dtype = dtype_name
+is_float_dtype = is_float
+is_int_dtype = is_int
+
+_uids: Counter[str] = Counter()
+
+
+def clear_session(free_memory=True):
+    """Start automatic names from the beginning and drop what compilation has cached.
+
+    Args:
+        free_memory: Collect garbage too.
+
+    >>> clear_session()
+    """
+    reset_names()
+    _uids.clear()
+    if "torch._dynamo" in sys.modules:
+        torch._dynamo.reset()
+    if free_memory:
+        gc.collect()
+
+
+def get_uid(prefix=""):
+    """1 at the first call with this prefix, then 2, 3...
+
+    >>> get_uid("demo"), get_uid("demo")
+    (1, 2)
+    """
+    _uids[prefix] += 1
+    return _uids[prefix]
+
+
+# ---- making and reading tensors -----------------------------------------------------------------
+
+
+def constant(value, dtype=None, shape=None, name=None):
+    """A tensor of `value`; with `shape`, filled with it."""
+    new = torch.as_tensor(value, dtype=torch_dtype(dtype), device=default_device())
+    return new if shape is None else new.expand(tuple(shape)).clone()
+
+
+def variable(value, dtype=None, name=None, constraint=None):
+    """A tensor with a name that `set_value` and `update` overwrite; floats get gradients."""
+    new = torch.as_tensor(value, dtype=torch_dtype(dtype), device=default_device()).detach().clone()
+    new = Weight(new) if new.is_floating_point() else State(new)
+    new.path, new.constraint = name or "", constraint
+    return new
+
+
+def zeros(shape, dtype=None, name=None):
+    """All 0."""
+    return torch.zeros(shape, dtype=torch_dtype(dtype), device=default_device())
+
+
+def ones(shape, dtype=None, name=None):
+    """All 1."""
+    return torch.ones(shape, dtype=torch_dtype(dtype), device=default_device())
+
+
+def eye(size, dtype=None, name=None):
+    """The identity matrix."""
+    return torch.eye(size, dtype=torch_dtype(dtype), device=default_device())
+
+
+def arange(start, stop=None, step=1, dtype="int32"):
+    """Numbers from `start` to `stop` (excluded); one number is the stop."""
+    ends = (0, builtins.max(start, 0)) if stop is None else (start, stop)
+    return torch.arange(*ends, step, dtype=torch_dtype(dtype), device=default_device())
+
+
+def get_value(x):
+    """A tensor as an array on the host; anything else as it is."""
+    return x.detach().cpu().numpy()[()] if isinstance(x, torch.Tensor) else x
+
+
+eval = get_value
+
+
+def set_value(x, value):
+    """Overwrite a variable.
+
+    Raises:
+        TypeError: `x` is no tensor.
+        ValueError: the shapes differ.
+
+    >>> v = variable([1.0, 2.0])
+    >>> set_value(v, [3.0, 4.0])
+    >>> get_value(v)
+    array([3., 4.], dtype=float32)
+    """
+    if not isinstance(x, torch.Tensor):
+        raise TypeError(
+            f"set_value() got {type(x).__name__}. A variable or tensor is accepted. "
+            "Set an attribute instead: optimizer.learning_rate = 0.01."
+        )
+    value = torch.as_tensor(value)
+    if value.shape != x.shape:
+        raise ValueError(
+            f"set_value() got a value of shape {tuple(value.shape)} for one of shape "
+            f"{tuple(x.shape)}. The shapes must be equal. Reshape the value first."
+        )
+    update(x, value)
+
+
+@torch.no_grad()
+def update(x, new_x):
+    """Overwrite a variable; returns it."""
+    return x.copy_(as_tensor(new_x))
+
+
+@torch.no_grad()
+def update_add(x, increment):
+    """Add to a variable in place; returns it."""
+    return x.add_(as_tensor(increment))
+
+
+@torch.no_grad()
+def update_sub(x, decrement):
+    """Subtract from a variable in place; returns it."""
+    return x.sub_(as_tensor(decrement))
+
+
+@torch.no_grad()
+def moving_average_update(x, value, momentum):
+    """`momentum * x + (1 - momentum) * value`, in place; returns the variable."""
+    return x.lerp_(torch.as_tensor(value, dtype=x.dtype, device=x.device), 1 - momentum)
+
+
+def gradients(loss, variables):
+    """Gradients of the sum of `loss` with respect to each of `variables`."""
+    several = isinstance(variables, (list, tuple))
+    wanted = variables if several else [variables]
+    return list(torch.autograd.grad(loss.sum(), wanted, create_graph=True, allow_unused=True))
+
+
+# ---- shapes and dtypes --------------------------------------------------------------------------
+
+
+def shape(x):
+    """The shape, whose entries are numbers and can be used in other shapes."""
+    return x.shape
+
+
+def int_shape(x):
+    """The shape as a tuple; unknown sizes are None."""
+    return tuple(x.shape)
+
+
+def ndim(x):
+    """Number of axes."""
+    return len(x.shape)
+
+
+def dtype(x):
+    """Name of the dtype."""
+    return dtype_name(x.dtype)
+
+
+@_op
+def cast(x, dtype):
+    """Change the dtype.
+
+    >>> cast([0.0, 2.0], "bool")
+    tensor([False,  True])
+    """
+    return x.to(torch_dtype(dtype))
+
+
+def cast_to_floatx(x):
+    """A tensor or an array in the default float type."""
+    if isinstance(x, torch.Tensor) or is_keras_tensor(x):
+        return cast(x, floatx())
+    return np.asarray(x, dtype=floatx())
+
+
+def image_dim_ordering():
+    """Keras 1's name of the image layout: "tf" is channels_last, "th" channels_first."""
+    return "tf" if image_data_format() == "channels_last" else "th"
+
+
+def set_image_dim_ordering(dim_ordering):
+    """Set the image layout by Keras 1's name."""
+    names = {"tf": "channels_last", "th": "channels_first"}
+    set_image_data_format(names.get(dim_ordering, dim_ordering))
+
+
+# ---- elementwise --------------------------------------------------------------------------------
+
+
+abs = _op(torch.abs)
+cos = _op(torch.cos)
+equal = _op(torch.eq)
+exp = _op(torch.exp)
+greater = _op(torch.gt)
+greater_equal = _op(torch.ge)
+less = _op(torch.lt)
+less_equal = _op(torch.le)
+log = _op(torch.log)
+not_equal = _op(torch.ne)
+pow = _op(torch.pow)
+round = _op(torch.round)
+sigmoid = activations.sigmoid
+sign = _op(torch.sign)
+sin = _op(torch.sin)
+softplus = activations.softplus
+softsign = activations.softsign
+square = _op(torch.square)
+stop_gradient = _op(torch.detach)
+tanh = activations.tanh
+
+
+@_op
+def zeros_like(x, dtype=None, name=None):
+    """0 in the shape of x."""
+    return torch.zeros_like(x, dtype=torch_dtype(dtype or x.dtype))
+
+
+@_op
+def ones_like(x, dtype=None, name=None):
+    """1 in the shape of x."""
+    return torch.ones_like(x, dtype=torch_dtype(dtype or x.dtype))
+
+
+@_op
+def sqrt(x):
+    """Square root; 0 for negative values."""
+    return torch.sqrt(torch.clamp(x, min=0))
+
+
+@_op
+def maximum(x, y):
+    """The larger of two, value by value."""
+    return torch.clamp(x, min=y)
+
+
+@_op
+def minimum(x, y):
+    """The smaller of two, value by value."""
+    return torch.clamp(x, max=y)
+
+
+@_op
+def clip(x, min_value=None, max_value=None):
+    """x brought between two numbers; None: no limit."""
+    low = -math.inf if min_value is None else min_value
+    return torch.clamp(x, low, max_value)
+
+
+def relu(x, alpha=0.0, max_value=None, threshold=0.0):
+    """`activations.relu`, whose slope was called alpha."""
+    return activations.relu(x, alpha, max_value, threshold)
+
+
+def softmax(x, axis=-1):
+    """`activations.softmax`."""
+    return activations.softmax(x, axis)
+
+
+def switch(condition, then_expression, else_expression):
+    """The one where the condition holds, else the other; both may be functions of nothing.
+
+    >>> switch(torch.tensor([True, False]), torch.ones(2, 3), torch.zeros(2, 3))
+    tensor([[1., 1., 1.],
+            [0., 0., 0.]])
+    """
+    then, other = (e() if callable(e) else e for e in (then_expression, else_expression))
+    condition = cast(condition, "bool")
+    for _ in range(ndim(as_tensor(then)) - ndim(condition)):
+        condition = torch.unsqueeze(condition, -1)
+    return torch.where(condition, then, other)
+
+
+# ---- along axes ---------------------------------------------------------------------------------
+
+
+def _axes(x, axis):
+    return list(range(x.ndim)) if axis is None else axis
+
+
+def _floats(x):
+    return x if is_float(x.dtype) else cast(x, floatx())
+
+
+def _reduction(function, prepare=lambda x: x):
+    """`function` along one axis, several, or all (None): (x, axis=None, keepdims=False)."""
+
+    def reduce(x, axis=None, keepdims=False):
+        return function(prepare(x), _axes(x, axis), keepdim=keepdims)
+
+    reduce.__name__ = function.__name__
+    return _op(reduce)
+
+
+def _variance(x, axes, keepdim):
+    return torch.var(x, axes, correction=0, keepdim=keepdim)
+
+
+def _deviation(x, axes, keepdim):
+    return torch.std(x, axes, correction=0, keepdim=keepdim)
+
+
+def _product(x, axes, keepdim):
+    axes = [axes] if isinstance(axes, int) else axes
+    for axis in sorted((a % x.ndim for a in axes), reverse=True):
+        x = torch.prod(x, axis, keepdim=keepdim)
+    return x
+
+
+def _truth(x):
+    return cast(x, "bool")
+
+
+all = _reduction(torch.all, _truth)
+any = _reduction(torch.any, _truth)
+logsumexp = _reduction(torch.logsumexp)
+max = _reduction(torch.amax)
+mean = _reduction(torch.mean, _floats)  # of booleans: the share that is true
+min = _reduction(torch.amin)
+prod = _reduction(_product)
+std = _reduction(_deviation, _floats)
+sum = _reduction(torch.sum)
+var = _reduction(_variance, _floats)
+
+
+@_op
+def argmax(x, axis=-1):
+    """Position of the largest."""
+    return torch.argmax(x, axis)
+
+
+@_op
+def argmin(x, axis=-1):
+    """Position of the smallest."""
+    return torch.argmin(x, axis)
+
+
+@_op
+def l2_normalize(x, axis=None):
+    """x over its length along an axis."""
+    energy = torch.sum(torch.square(x), _axes(x, axis), keepdim=True)
+    return x * torch.rsqrt(torch.clamp(energy, min=1e-12))
+
+
+# ---- moving values around -----------------------------------------------------------------------
+
+
+def concatenate(tensors, axis=-1):
+    """Tensors one after the other along an axis."""
+    return torch.cat([as_tensor(t) for t in tensors], axis)
+
+
+def stack(x, axis=0):
+    """Tensors side by side along a new axis."""
+    return torch.stack([as_tensor(t) for t in x], axis)
+
+
+@_op
+def reshape(x, shape):
+    """The same values in another shape."""
+    return torch.reshape(x, tuple(shape))
+
+
+@_op
+def flatten(x):
+    """All values in one axis."""
+    return torch.reshape(x, (-1,))
+
+
+@_op
+def batch_flatten(x):
+    """All values of a sample in one axis: `(batch, ...)` -> `(batch, n)`."""
+    return torch.flatten(x, 1)
+
+
+@_op
+def transpose(x):
+    """All axes in reverse order."""
+    return torch.permute(x, tuple(reversed(range(x.ndim))))
+
+
+@_op
+def permute_dimensions(x, pattern):
+    """The axes in the order of `pattern`."""
+    return torch.permute(x, tuple(pattern))
+
+
+@_op
+def expand_dims(x, axis=-1):
+    """A new axis of size 1."""
+    return torch.unsqueeze(x, axis)
+
+
+@_op
+def squeeze(x, axis):
+    """Without this axis of size 1."""
+    return torch.squeeze(x, axis)
+
+
+@_op
+def tile(x, n):
+    """The whole tensor repeated, `n[i]` times along axis i."""
+    return torch.tile(x, (n,) if isinstance(n, int) else tuple(n))
+
+
+@_op
+def repeat_elements(x, rep, axis):
+    """Every slice along an axis `rep` times in a row."""
+    return torch.repeat_interleave(x, rep, axis)
+
+
+@_op
+def reverse(x, axes):
+    """Turned round along one axis or several."""
+    return torch.flip(x, (axes,) if isinstance(axes, int) else tuple(axes))
+
+
+@_op
+def gather(reference, indices):
+    """The slices of the first axis at these positions."""
+    return reference[cast(indices, "int64")]
+
+
+@_op
+def one_hot(indices, num_classes):
+    """1 at each index, 0 elsewhere: `(...)` -> `(..., num_classes)`."""
+    classes = torch.arange(num_classes, device=indices.device)
+    return cast(indices[..., None] == classes, floatx())
+
+
+# ---- products and losses ------------------------------------------------------------------------
+
+
+@_op
+def dot(x, y):
+    """Product over the last axis of x and the last but one of y.
+
+    >>> dot(torch.ones(2, 3, 4), torch.ones(4, 5)).shape
+    torch.Size([2, 3, 5])
+    """
+    return torch.matmul(x, y) if ndim(y) == 2 else torch.tensordot(x, y, dims=([-1], [-2]))
+
+
+@_op
+def batch_dot(x, y, axes=None):
+    """Product of each sample of x with the same sample of y.
+
+    Args:
+        x: Tensor, batch first.
+        y: Tensor, batch first.
+        axes: The axis of x and the axis of y that are summed over, or one number for both; by
+            default the last of x and the last but one of y.
+
+    >>> batch_dot(torch.ones(2, 3, 4), torch.ones(2, 4, 5)).shape
+    torch.Size([2, 3, 5])
+    """
+    if axes is None:
+        axes = (-1, -1 if y.ndim == 2 else -2)
+    a, b = (axes, axes) if isinstance(axes, int) else axes
+    in_x = list(range(x.ndim))
+    in_y = [0, *range(x.ndim, x.ndim + y.ndim - 1)]
+    summed = in_y[b] = in_x[a]
+    kept = [i for i in in_x + in_y[1:] if i != summed]
+    product = torch.einsum(x, in_x, y, in_y, kept)
+    return product[:, None] if len(kept) == 1 else product
+
+
+def binary_crossentropy(target, output, from_logits=False):
+    """Crossentropy of each value; `losses.binary_crossentropy` is its mean."""
+    target, output = as_tensor(target), as_tensor(output)
+    if from_logits:
+        return F.binary_cross_entropy_with_logits(output, target, reduction="none")
+    output = torch.clamp(output, epsilon(), 1 - epsilon())
+    yes, no = torch.log(output + epsilon()), torch.log(1 - output + epsilon())
+    return -(target * yes + (1 - target) * no)
+
+
+def categorical_crossentropy(target, output, from_logits=False, axis=-1):
+    """Crossentropy of probabilities (or logits) with one-hot targets."""
+    target, output = as_tensor(target), as_tensor(output)
+    if from_logits:
+        return -torch.sum(target * torch.log_softmax(output, axis), axis)
+    output = output / torch.sum(output, axis, keepdim=True)
+    return -torch.sum(target * torch.log(torch.clamp(output, epsilon(), 1 - epsilon())), axis)
+
+
+# ---- random numbers -----------------------------------------------------------------------------
+
+dropout = random.dropout
+random_normal = random.normal
+random_uniform = random.uniform
+truncated_normal = random.truncated_normal
+
+# ---- what has gone ------------------------------------------------------------------------------
+
+_GONE = {
+    "function": "Make a Model(inputs, outputs) and call it.",
+    "get_session": "There are no sessions: tensors have values at once.",
+    "learning_phase": "A layer's call() has an argument `training`.",
+    "placeholder": "Use layers.Input(shape).",
+    "set_learning_phase": "Pass training=True or False when calling the model.",
+    "set_session": "There are no sessions: tensors have values at once.",
+}
+
+
+def __getattr__(name):
+    advice = (
+        _GONE.get(name) or did_you_mean(name, __all__).strip() or "Torch functions take tensors."
+    )
+    raise AttributeError(f"lightkeras.backend has no {name!r}. {advice}")

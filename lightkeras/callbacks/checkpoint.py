@@ -1,0 +1,228 @@
+"""`ModelCheckpoint`: files with the model, or the best of it, while it is trained."""
+
+from __future__ import annotations
+
+import os
+import string
+import warnings
+
+from lightkeras._config import _Every, warn_old
+from lightkeras._ranks import is_chief
+from lightkeras._registry import did_you_mean
+from lightkeras.callbacks._monitor import _Monitor, log_name
+
+__all__ = ["ModelCheckpoint"]
+
+# What `save` and `save_weights` write, the first of each being what old names turn into.
+_FORMATS = {False: (".keras",), True: (".weights.h5", ".safetensors")}
+_OLD_SUFFIXES = (".h5", ".hdf5", ".hdf", ".tf", ".ckpt", ".pt", ".pth", ".weights")
+
+
+class ModelCheckpoint(_Monitor):
+    """Saves the model after every epoch, every few batches, or when it is the best so far.
+
+    Args:
+        filepath: Name of the file: `.keras`, for weights alone `.weights.h5` or `.safetensors`.
+            It may hold `{epoch:02d}` (counted from 1), `{batch}` and names of values:
+            "{epoch:02d}-{val_loss:.2f}.keras". Folders that are missing are made.
+        monitor: Name of the value that says which model is best.
+        verbose: 1 says what is saved and why.
+        save_best_only: Whether to save only when `monitor` has become better.
+        save_weights_only: Whether to save the weights alone.
+        mode: Whether "min" or "max" is better; "auto" asks the metric.
+        save_freq: "epoch", or a number of batches.
+        initial_value_threshold: What the first value has to beat.
+
+    Raises:
+        ValueError: an argument is not allowed; before training: `monitor` or a name in
+            `filepath` will not be in the logs.
+
+    Names of older Keras (`weights.hdf5`) get a suffix of today, with a warning that says which.
+    Only the first of several processes writes.
+
+    >>> ModelCheckpoint("run/{epoch:02d}-{val_loss:.2f}.keras").filepath
+    'run/{epoch:02d}-{val_loss:.2f}.keras'
+    """
+
+    _known = None  # names of values, if training has told them
+
+    def __init__(
+        self,
+        filepath,
+        monitor="val_loss",
+        verbose=0,
+        save_best_only=False,
+        save_weights_only=False,
+        mode="auto",
+        save_freq="epoch",
+        initial_value_threshold=None,
+    ):
+        super().__init__(monitor, mode, initial_value_threshold)
+        whole = isinstance(save_freq, int) and not isinstance(save_freq, bool) and save_freq > 0
+        if save_freq != "epoch" and not whole:
+            raise ValueError(
+                f"ModelCheckpoint got save_freq={save_freq!r}.{did_you_mean(save_freq, ['epoch'])}"
+                " It takes 'epoch' or a number of batches. Type save_freq='epoch'."
+            )
+        self.filepath = _modern_name(os.fspath(filepath), bool(save_weights_only))
+        self.verbose = verbose
+        self.save_best_only = save_best_only
+        self.save_weights_only = save_weights_only
+        self.save_freq = save_freq
+        self._fields = _fields(self.filepath)
+        self._every = save_freq if isinstance(save_freq, _Every) else 1  # epochs
+        self._counts_batches = whole and not isinstance(save_freq, _Every)
+        self._epochs_since_saving = 0
+        self._batches_since_saving = 0
+        self._last_batch = None
+        self._epoch = 0
+
+    # ---- before training ------------------------------------------------------------------------
+
+    def _wants(self, mode, base=None):
+        counts = self._counts_batches and mode == "train"
+        return counts or super()._wants(mode, base or ModelCheckpoint)
+
+    def _validate(self, has_validation, names):
+        if self._counts_batches and names is not None:
+            names = {name for name in names if not name.startswith("val_")}
+            self._refuse_late_names(names)
+        if self.save_best_only:
+            super()._validate(has_validation, names)
+        self._known = names
+        if names is None:
+            return
+        allowed = {*names, "epoch", *(["batch"] if self._counts_batches else [])}
+        for field in self._fields:
+            if log_name(field, allowed) is None:
+                raise ValueError(
+                    f"ModelCheckpoint's filepath {self.filepath!r} asks for {{{field}}}, which "
+                    f"nothing will give.{did_you_mean(field, allowed)} Known: "
+                    f"{', '.join(sorted(allowed))}."
+                )
+
+    def _refuse_late_names(self, names):
+        watched = [self.monitor] if self.save_best_only else []
+        late = [name for name in (*watched, *self._fields) if name.startswith("val_")]
+        if late:
+            raise ValueError(
+                f"ModelCheckpoint saves every {self.save_freq} batches, but {late[0]!r} is known "
+                "only after an epoch. Use a value of the training, or type save_freq='epoch'. "
+                f"Known after a batch: {', '.join(sorted(names))}."
+            )
+
+    def on_train_begin(self, logs=None):
+        folder = os.path.dirname(self.filepath.partition("{")[0])
+        if folder and is_chief():  # that it cannot be made is better known now than later
+            os.makedirs(folder, exist_ok=True)
+
+    # ---- when -----------------------------------------------------------------------------------
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(batch, logs)
+        if not self._counts_batches:
+            return
+        again = self._last_batch is None or batch <= self._last_batch  # a new epoch
+        self._batches_since_saving += batch + 1 if again else batch - self._last_batch
+        self._last_batch = batch
+        if self._batches_since_saving >= self.save_freq:
+            self._batches_since_saving = 0
+            self._save_if_better(self._epoch, batch, logs or {})
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._epochs_since_saving += 1
+        if not self._counts_batches and self._epochs_since_saving >= self._every:
+            self._epochs_since_saving = 0
+            self._save_if_better(epoch, None, logs or {})
+
+    def _save_if_better(self, epoch, batch, logs):
+        if not self.save_best_only:
+            self._save(epoch, batch, logs, "")
+            return
+        value = self._value(logs)
+        if value is None:
+            if not self._expected:
+                raise self._unknown(logs)
+            return  # an epoch without validation
+        was = "nothing" if self.best is None else f"{self.best:.5f}"
+        if self._is_improvement(value, self.best):
+            self.best = value
+            self._save(epoch, batch, logs, f"{self.monitor} went from {was} to {value:.5f}, ")
+        elif self.verbose > 0:
+            self._say(f"Epoch {epoch + 1}: {self.monitor} is no better than {was}")
+
+    # ---- what -----------------------------------------------------------------------------------
+
+    def _save(self, epoch, batch, logs, why):
+        path = self._path(epoch, batch, logs)
+        if path is None or not is_chief():
+            return
+        if os.path.isdir(path):
+            raise IsADirectoryError(
+                f"ModelCheckpoint cannot write {path!r}: it is a folder. filepath names a file. "
+                f"Type filepath={os.path.join(path, 'model' + self._formats[0])!r}."
+            )
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        write = self.model.save_weights if self.save_weights_only else self.model.save
+        write(path, overwrite=True)
+        if self.verbose > 0:
+            self._say(f"Epoch {epoch + 1}: {why}saved {path}")
+
+    @property
+    def _formats(self):
+        return _FORMATS[bool(self.save_weights_only)]
+
+    def _path(self, epoch, batch, logs):
+        values = {"epoch": epoch + 1, "batch": None if batch is None else batch + 1}
+        values = {**{k: v for k, v in values.items() if v is not None}, **logs}
+        found = {field: log_name(field, values) for field in self._fields}
+        missing = [field for field, name in found.items() if name is None]
+        if not missing:
+            for field, name in found.items():
+                if field != name:
+                    warn_old("ModelCheckpoint", field, name)
+            return self.filepath.format_map({f: values[n] for f, n in found.items()})
+        if self._known is not None:  # an epoch without validation
+            return None
+        raise ValueError(
+            f"ModelCheckpoint's filepath {self.filepath!r} asks for {{{missing[0]}}}, which is not "
+            f"there.{did_you_mean(missing[0], values)} Known: {', '.join(sorted(values))}."
+        )
+
+
+def _fields(filepath):
+    """Names between braces; each is tried with a number, so that a typo shows at once."""
+    try:
+        fields = [
+            field for _, field, _, _ in string.Formatter().parse(filepath) if field is not None
+        ]
+        filepath.format_map({f: 1 if f in ("epoch", "batch") else 0.5 for f in fields})
+    except (ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"ModelCheckpoint cannot fill in filepath {filepath!r}: {error}. Between braces stand "
+            "a name and a format. Type '{epoch:02d}-{val_loss:.2f}.keras'."
+        ) from None
+    return fields
+
+
+def _modern_name(filepath, weights_only):
+    """`filepath` with a suffix that can be written today."""
+    formats, others = _FORMATS[weights_only], _FORMATS[not weights_only]
+    if filepath.endswith(formats):
+        return filepath
+    if filepath.endswith(others):
+        raise ValueError(
+            f"ModelCheckpoint got filepath={filepath!r} with save_weights_only={weights_only}. "
+            f"It takes a name that ends in {' or '.join(formats)}. Change it, or type "
+            f"save_weights_only={not weights_only}."
+        )
+    old = next((s for s in _OLD_SUFFIXES if filepath.endswith(s)), "")
+    name = filepath.removesuffix(old) + formats[0]
+    warnings.warn(
+        f"ModelCheckpoint: no file can be written as {filepath!r} today; the files are called "
+        f"{name!r} instead. Names end in {' or '.join(formats)}."
+    )
+    return name

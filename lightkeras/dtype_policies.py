@@ -1,0 +1,123 @@
+"""Dtype policies: in which dtype a layer computes, and in which it keeps its weights."""
+
+from __future__ import annotations
+
+from lightkeras import _registry
+from lightkeras._config import Configured
+from lightkeras._dtypes import dtype_name, floatx
+
+__all__ = ["DTypePolicy", "FloatDTypePolicy", "deserialize", "get", "serialize"]
+
+# policy: (compute dtype, variable dtype); any other policy is a dtype's name.
+_MIXED = {"mixed_float16": ("float16", "float32"), "mixed_bfloat16": ("bfloat16", "float32")}
+_COMMON = (*_MIXED, "float32", "float64", "float16", "bfloat16")
+
+
+class DTypePolicy(Configured):
+    """In which dtype a layer computes and in which it keeps its weights.
+
+    Args:
+        name: "float32", "float64", "float16", "bfloat16" (or another dtype): both are that dtype.
+            "mixed_float16", "mixed_bfloat16": compute in 16 bits, keep weights in float32.
+            The global policy's by default.
+
+    Raises:
+        ValueError: no policy is called so.
+
+    >>> policy = DTypePolicy("mixed_bfloat16")
+    >>> policy.compute_dtype, policy.variable_dtype
+    ('bfloat16', 'float32')
+    """
+
+    def __init__(self, name=None):
+        name = dtype_policy().name if name is None else name
+        self.compute_dtype, self.variable_dtype = _dtypes_of(name)
+        self.name: str = name
+
+    def __repr__(self):
+        return f'<DTypePolicy "{self.name}">'
+
+    def __eq__(self, other):
+        return isinstance(other, DTypePolicy) and self.name == other.name
+
+    def __hash__(self):
+        return hash(self.name)
+
+
+FloatDTypePolicy = DTypePolicy
+
+
+def _dtypes_of(name):
+    if not isinstance(name, str):
+        raise TypeError(
+            f"DTypePolicy() got a name of type {type(name).__name__}. A string is accepted. "
+            "For example 'float32' or 'mixed_bfloat16'."
+        )
+    if name in _MIXED:
+        return _MIXED[name]
+    try:
+        return dtype_name(name), dtype_name(name)
+    except ValueError:
+        raise _registry.unknown("dtype policy", name, _COMMON) from None
+
+
+# ---- the global policy ------------------------------------------------------------------------
+
+_global: DTypePolicy | None = None
+
+
+def dtype_policy() -> DTypePolicy:
+    """The policy of layers that are not given one: `floatx()` until `set_dtype_policy`.
+
+    >>> dtype_policy()
+    <DTypePolicy "float32">
+    """
+    return DTypePolicy(floatx()) if _global is None else _global
+
+
+def set_dtype_policy(policy) -> None:
+    """Set the policy of all layers that are made from now on.
+
+    Args:
+        policy: A `DTypePolicy`, or the name of one.
+
+    Raises:
+        ValueError: no policy is called so.
+    """
+    global _global
+    _global = policy if isinstance(policy, DTypePolicy) else DTypePolicy(policy)
+
+
+# ---- lookup -----------------------------------------------------------------------------------
+
+_table = _registry.Table(
+    "dtype policy", [DTypePolicy], {"FloatDTypePolicy": DTypePolicy}, base=DTypePolicy
+)
+
+
+def serialize(dtype_policy):
+    """The config of a policy."""
+    return {**_registry.serialize(dtype_policy), "module": "keras"}
+
+
+def deserialize(config, custom_objects=None):
+    """The policy that a config describes."""
+    return _table.deserialize(config, custom_objects)
+
+
+def get(identifier):
+    """The policy for a name, a dtype, a config, a policy, or None (the global policy).
+
+    Raises:
+        ValueError: no policy is called so.
+
+    >>> get("mixed_float16"), get(None)
+    (<DTypePolicy "mixed_float16">, <DTypePolicy "float32">)
+    """
+    if identifier is None:
+        return dtype_policy()
+    if isinstance(identifier, DTypePolicy):
+        return identifier
+    if isinstance(identifier, dict):
+        return deserialize(identifier)
+    return DTypePolicy(identifier if isinstance(identifier, str) else dtype_name(identifier))

@@ -1,0 +1,790 @@
+"""`Layer`: what every layer is. An `nn.Module` with Keras's face.
+
+A subclass writes `__init__`, `build` and `call`. Building on the first input, names, weights in
+Keras's axis order, configs, output shapes, masks and symbolic calls are derived here. A call
+with one tensor, on a built layer, goes straight to torch: see `__call__`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightkeras import constraints, dtype_policies, initializers, regularizers
+from lightkeras._config import Configurable, arguments, plain, unexpected, warn_old
+from lightkeras._dtypes import torch_dtype
+from lightkeras._graph import KerasTensor, ShapeTensor, apply, is_keras_tensor, output_spec
+from lightkeras._registry import to_snake, unique_name
+from lightkeras._tree import flatten, map_structure
+from lightkeras._variable import State, Weight
+from lightkeras.layers._spec import InputSpec, check_input
+from lightkeras.layers._tracking import holds_layers, tracked
+from lightkeras.layers._views import BoundView, View
+
+__all__ = ["Layer"]
+
+_scope: list[str] = []  # names of the layers being built, outermost first
+_pending: list[Layer] = []  # layers whose add_loss was called since the last clear
+
+
+@contextmanager
+def _named(name):
+    if _scope and _scope[-1] == name:  # a Sequential that its first data builds is there already
+        yield
+        return
+    _scope.append(name)
+    try:
+        yield
+    finally:
+        _scope.pop()
+
+
+@contextmanager
+def training_mode(module, training):
+    """Inside, `module` and all below it are in training (or inference) mode."""
+    changed = [m for m in module.modules() if m.training != training]
+    for m in changed:
+        m.training = training
+    try:
+        yield
+    finally:
+        for m in changed:
+            m.training = not training
+
+
+class Layer(torch.nn.Module, metaclass=Configurable):
+    """Base of all layers.
+
+    Args:
+        activity_regularizer: Regularizer of the output, added to the loss.
+        trainable: Whether gradients reach the weights.
+        dtype: Name or policy of the dtype; the global policy by default.
+        autocast: Whether floating inputs are cast to the layer's compute dtype.
+        name: Name; made from the class by default (`dense`, `dense_1`...).
+        input_shape, batch_input_shape, input_dim: Shape of the input of a model's first layer,
+            without and with the batch; `input_dim=n` is the old spelling of `input_shape=(n,)`.
+        weights: Initial values, in Keras's layout, set after the build.
+
+    Raises:
+        TypeError: an argument is unknown; the closest known one is named.
+
+    >>> import torch
+    >>> class Scale(Layer):
+    ...     def build(self, input_shape):
+    ...         self.scale = self.add_weight(shape=input_shape[-1:], initializer="ones")
+    ...     def call(self, x):
+    ...         return x * self.scale
+    >>> layer = Scale()
+    >>> tuple(layer(torch.zeros(2, 3)).shape), layer.weights[0].shape
+    ((2, 3), torch.Size([3]))
+    """
+
+    views: tuple[View, ...] = ()
+    _extra_arguments = (
+        "input_shape",
+        "batch_shape",
+        "batch_input_shape",
+        "input_dim",
+        "input_length",
+        "weights",
+        "batch_size",
+    )
+    _builds_by_running = True  # build() is the default one: it runs call() without numbers
+    _casts_ints = False  # integer inputs become the compute dtype (layers with weights do this)
+    input_spec: InputSpec | None = None
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        own = cls.__dict__
+        if "call" in own:
+            cls.forward = own["call"]
+        elif "forward" in own:
+            cls.call = own["forward"]
+        names = list(inspect.signature(cls.call).parameters)[1:]
+        users = not cls.__module__.startswith("lightkeras.")
+        cls._call_names = tuple(names)
+        # Our own layers read self.training; a user's call() is handed the flag.
+        cls._takes_training = "training" in names and users
+        cls._takes_mask = "mask" in names
+        if "build" in own:
+            cls.build = _building(own["build"])
+            cls._builds_by_running = own.get("_builds_by_running", False)
+        for view in cls.views:
+            if view.name != view.attribute:
+                setattr(cls, view.name, _face(view))
+
+    def __init__(
+        self, *, activity_regularizer=None, trainable=True, dtype=None, autocast=True, name=None, **kwargs
+    ):
+        super().__init__()
+        strange = [k for k in kwargs if k not in Layer._extra_arguments]
+        if strange:
+            known = inspect.signature(type(self).__init__).parameters
+            raise unexpected(type(self).__name__, strange[0], {*known, "name", "dtype", "trainable"})
+        state = self.__dict__
+        state["training"] = False  # as in Keras, calling a layer is inference unless told otherwise
+        state["_name"] = name or unique_name(to_snake(type(self).__name__))
+        state["_named_by_user"] = name is not None
+        state["_rows"] = []  # one per own weight: see add_weight
+        state["_inbound_nodes"] = []
+        state["_added_losses"] = []
+        state["_trainable"] = bool(trainable)
+        state["_direct"] = False
+        state["built"] = False
+        state["autocast"] = autocast
+        state["supports_masking"] = False
+        state["dtype_policy"] = dtype_policies.get(dtype)
+        state["_dtype_in"] = torch_dtype(self.dtype_policy.compute_dtype)
+        state["activity_regularizer"] = regularizers.get(activity_regularizer)
+        state["_initial_weights"] = kwargs.pop("weights", None)
+        state["_batch_shape"] = _input_shape_of(type(self).__name__, kwargs)
+
+    # ---- the call -----------------------------------------------------------------------------
+
+    def __call__(self, *args, **kwargs):
+        if self._direct and len(args) == 1 and not kwargs:
+            x = args[0]
+            if type(x) is Tensor and x.dtype is self._dtype_in and not hasattr(x, "_keras_mask"):
+                try:
+                    return self._call_impl(x)
+                except (RuntimeError, IndexError):
+                    check_input(self, x.shape)  # raises our sentence where the shape is the cause
+                    raise
+        return self._general_call(args, kwargs)
+
+    def call(self, *args, **kwargs):
+        """What the layer computes; a subclass defines it."""
+        raise TypeError(
+            f"{type(self).__name__} has no call(). A layer computes in call(self, inputs). Add that method."
+        )
+
+    def _general_call(self, args, kwargs):
+        """Every call but that of a built layer with one tensor."""
+        training = kwargs.pop("training", None) if kwargs and "training" in kwargs else None
+        if training is not None and bool(training) != self.training:
+            with training_mode(self, bool(training)):
+                return self._general_call(args, kwargs)
+        leaves = flatten((args, kwargs))
+        if any(type(leaf) is KerasTensor for leaf in leaves):
+            return self._symbolic_call(args, kwargs)
+        args, kwargs = map_structure(self._prepared, (args, kwargs))
+        if any(type(leaf) is ShapeTensor for leaf in leaves):
+            return self._shape_call(args, kwargs)
+        if self.built:
+            return self._masked_call(args, kwargs)
+        with _named(self.name):
+            self._build_for(args, kwargs)
+            return self._masked_call(args, kwargs)
+
+    def _prepared(self, leaf):
+        """An input in the form the layer computes with: a tensor of its compute dtype."""
+        if isinstance(leaf, np.ndarray) or (isinstance(leaf, np.generic)):
+            if leaf.dtype.kind not in "biufc":
+                return leaf
+            leaf = torch.as_tensor(leaf, device=_device_of(self))
+        if isinstance(leaf, BoundView):
+            leaf = leaf.value
+        if not isinstance(leaf, Tensor) or leaf.dtype is self._dtype_in or not self.autocast:
+            return leaf
+        if leaf.is_floating_point():
+            if torch.is_autocast_enabled(leaf.device.type):
+                return leaf
+        elif not self._casts_ints:
+            return leaf
+        new = leaf.to(self._dtype_in)
+        if hasattr(leaf, "_keras_mask"):
+            new._keras_mask = leaf._keras_mask
+        return new
+
+    def _masked_call(self, args, kwargs):
+        first = args[0] if args else next(iter(kwargs.values()), None)
+        mask = _mask_of(first)
+        if self._takes_mask and mask is not None and "mask" not in kwargs:
+            kwargs["mask"] = mask
+        if self._takes_training and "training" not in kwargs:
+            kwargs["training"] = self.training
+        try:
+            outputs = self._compute(args, kwargs)
+        except (RuntimeError, IndexError):
+            if isinstance(first, Tensor):
+                check_input(self, first.shape)
+            raise
+        if self.activity_regularizer is not None:
+            for output in flatten(outputs):
+                self.add_loss(self.activity_regularizer(output) / output.shape[0])
+        if mask is not None or self.supports_masking:
+            self._set_mask(first, outputs, mask)
+        return outputs
+
+    def _compute(self, args, kwargs):
+        policy = self.dtype_policy
+        if policy.compute_dtype == policy.variable_dtype:
+            return self._call_impl(*args, **kwargs)
+        with torch.autocast(_device_of(self).type, dtype=self._dtype_in):
+            outputs = self._call_impl(*args, **kwargs)
+        cast = lambda t: t.to(self._dtype_in) if t.is_floating_point() else t  # noqa: E731
+        return map_structure(cast, outputs)
+
+    def _set_mask(self, inputs, outputs, mask):
+        if not self.supports_masking:
+            _warn_once(
+                self,
+                f"Layer {self.name!r} got an input with a mask and drops it: layers after it see no mask. "
+                "Set self.supports_masking = True in its __init__ if it keeps the time axis.",
+            )
+            return
+        new = self.compute_mask(inputs, mask)
+        if new is None:
+            return
+        outs, masks = flatten(outputs), flatten(new)
+        for output, m in zip(outs, masks, strict=False):
+            if m is not None and not hasattr(output, "_keras_mask") and isinstance(output, Tensor):
+                output._keras_mask = m
+
+    def compute_mask(self, inputs, previous_mask):
+        """Mask of the output; the input's by default. Only used if `supports_masking`."""
+        return previous_mask
+
+    # ---- symbolic calls and shapes ------------------------------------------------------------
+
+    def _symbolic_call(self, args, kwargs):
+        if not self.built:
+            with _named(self.name):
+                self._build_for(args, kwargs)
+                return apply(self, args, kwargs)
+        return apply(self, args, kwargs)
+
+    def compute_output_spec(self, *args, **kwargs):
+        """Symbolic outputs for symbolic inputs."""
+        if type(self).compute_output_shape is not Layer.compute_output_shape and len(args) == 1:
+            first = args[0]
+            shapes = self.compute_output_shape(map_structure(lambda t: t.shape, first))
+            dtype = self.dtype_policy.compute_dtype
+            return _shapes_to_specs(shapes, dtype)
+        return output_spec(self, args, kwargs)
+
+    def compute_output_shape(self, input_shape):
+        """Shape of the output for the shape of the input; None stands for unknown axes."""
+        dtype = self.dtype_policy.compute_dtype
+        spec = output_spec(self, (_shapes_to_specs(input_shape, dtype),), {})
+        return map_structure(lambda t: t.shape, spec)
+
+    def _shape_call(self, args, kwargs):
+        """Run on meta tensors: the weights are replaced by meta ones for the time of the call."""
+        if not self.built:
+            with _named(self.name):
+                self._build_for(args, kwargs)
+        weights = {**dict(self.named_parameters()), **dict(self.named_buffers())}
+        if all(w.is_meta for w in weights.values()):
+            return self._masked_call(args, kwargs)
+        empty = {k: torch.empty_like(w, device="meta") for k, w in weights.items()}
+        return torch.func.functional_call(self, empty, args, kwargs)
+
+    # ---- building -----------------------------------------------------------------------------
+
+    def build(self, input_shape=None):
+        """Make the weights for inputs of this shape; a subclass with weights defines it.
+
+        By default the layers inside are built, by running `call` without numbers.
+        """
+        if not self.built and input_shape is not None:
+            spec = _shapes_to_specs(input_shape, self.dtype_policy.compute_dtype)
+            with _named(self.name):
+                output_spec(self, (spec,), {})
+
+    def _build_for(self, args, kwargs):
+        named = dict(zip(self._call_names, args, strict=False)) | kwargs
+        shapes = {
+            n: map_structure(_shape_of, v)
+            for n, v in named.items()
+            if n not in ("training", "mask") and any(_shape_of(t) is not None for t in flatten(v))
+        }
+        if shapes:
+            check_input(self, next(iter(shapes.values())))
+        self._build(shapes)
+        device = next((t.device for t in flatten(args) if isinstance(t, Tensor)), None)
+        if device is not None and device.type not in ("cpu", "meta"):
+            self.to(device)
+
+    def _build(self, shapes):
+        self.__dict__["_build_shapes"] = shapes
+        wanted = list(inspect.signature(self.build).parameters)
+        if self._builds_by_running:
+            pass  # the layers inside are built by the call that follows
+        elif len(wanted) <= 1 or not all(name.endswith("_shape") for name in wanted):
+            values = list(shapes.values())
+            self.build(*values[: len(wanted)] or [None] * len(wanted))
+        else:
+            self.build(**{n: shapes.get(n.removesuffix("_shape")) for n in wanted})
+        if not self.built or not self._direct:
+            self._finish_build()
+
+    def _finish_build(self):
+        self.__dict__["built"] = True
+        self._reset_direct()
+        if self._initial_weights is not None:
+            self.set_weights(self._initial_weights)
+            self.__dict__["_initial_weights"] = None
+
+    def _reset_direct(self):
+        """Whether a call with one tensor may go straight to torch."""
+        policy = self.dtype_policy
+        self.__dict__["_direct"] = (
+            self.built
+            and self.activity_regularizer is None
+            and not self._takes_training
+            and policy.compute_dtype == policy.variable_dtype
+            and type(self).compute_mask is Layer.compute_mask
+        )
+
+    def build_from_config(self, config):
+        """Build with the shapes that `get_build_config` gave."""
+        if self.built or not config:
+            return
+        shapes = config.get("shapes_dict") or {"inputs": config.get("input_shape")}
+        if any(s is not None for s in shapes.values()):
+            with _named(self.name):
+                self._build({k.removesuffix("_shape"): _as_shape(v) for k, v in shapes.items()})
+
+    def get_build_config(self):
+        """The shapes that the layer was built with, or None."""
+        shapes = self.__dict__.get("_build_shapes")
+        if not shapes:
+            return None
+        if len(shapes) == 1:
+            return {"input_shape": next(iter(shapes.values()))}
+        return {"shapes_dict": {f"{k}_shape": v for k, v in shapes.items()}}
+
+    def add_weight(
+        self,
+        shape=None,
+        initializer=None,
+        dtype=None,
+        trainable=True,
+        autocast=True,
+        regularizer=None,
+        constraint=None,
+        aggregation="none",
+        overwrite_with_gradient=False,
+        name=None,
+    ):
+        """Make a weight and return it; call this in `__init__` or `build`.
+
+        Args:
+            shape: Shape in Keras's layout; `()` by default.
+            initializer: Name or object; "glorot_uniform" for floats, "zeros" for the rest.
+            dtype: Name of the dtype; the layer's by default.
+            trainable: A parameter if true, a buffer if not.
+            regularizer, constraint: Name or object.
+            name: Keras's name of the weight.
+
+        Returns:
+            A torch parameter, in torch's layout if the class has a view of that name, or a buffer.
+        """
+        if isinstance(shape, str):  # add_weight("kernel", shape) was the order of Keras 2
+            shape, name, initializer = initializer, shape, None if dtype is None else dtype
+            dtype = None
+        name = name or "variable" + (f"_{len(self._rows)}" if self._rows else "")
+        view = next((v for v in self.views if v.name == name), None) or View(name, _attribute(self, name))
+        dtype = torch_dtype(dtype or self.dtype_policy.variable_dtype)
+        default = "glorot_uniform" if dtype.is_floating_point else "zeros"
+        make = initializers.get(initializer or default)
+        value = torch.as_tensor(make(tuple(shape or ()), dtype=dtype), dtype=dtype).detach()
+        value = view.to_torch(value).contiguous()
+        weight = Weight(value, self._trainable) if trainable else State(value)
+        weight.path = "/".join([*_scope, name]) if _scope else f"{self.name}/{name}"
+        weight.regularizer = regularizers.get(regularizer)
+        weight.constraint = constraints.get(constraint)
+        self.__dict__["_rows"].append(_Row(view, trainable))
+        register = self.register_parameter if trainable else self.register_buffer
+        register(view.attribute, weight)
+        return weight
+
+    # ---- attributes ---------------------------------------------------------------------------
+
+    def __setattr__(self, name, value):
+        if "_rows" not in self.__dict__:
+            if isinstance(value, (torch.nn.Module, Tensor)):
+                raise RuntimeError(
+                    f"{type(self).__name__}.{name} was set before super().__init__(). A layer can hold "
+                    "weights and layers only after that. Call super().__init__() first."
+                )
+        elif isinstance(value, (Weight, State)):
+            self._adopt(name, value)
+        elif isinstance(value, (list, dict)) or (isinstance(value, tuple) and holds_layers(value)):
+            value = tracked(self, name, value)
+            self.__dict__[name] = value
+            return
+        super().__setattr__(name, value)
+
+    def _adopt(self, name, value):
+        """`self.w = self.add_weight(name="kernel")`: the parameter is called what the user calls it."""
+        store = self._parameters if isinstance(value, Weight) else self._buffers
+        if name in store:
+            return
+        for row in self._rows:
+            if not row.fixed and store.get(row.view.attribute) is value:
+                del store[row.view.attribute]
+                row.view, row.fixed = View(row.view.name, name), True
+                break
+        store[name] = value
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        for name, value in list(self.__dict__.items()):
+            if not name.startswith("_") and type(value) in (list, dict) and holds_layers(value):
+                self.__dict__[name] = tracked(self, name, value)
+
+    def _apply(self, fn, recurse=True):
+        kinds = {k: b for k, b in self._buffers.items() if isinstance(b, State)}
+        super()._apply(fn, recurse)
+        for key, old in kinds.items():
+            new = self._buffers[key]
+            if new is not None and type(new) is not State:
+                self._buffers[key] = State(new)
+                self._buffers[key].path = old.path
+        # .double(), .half(): inputs are cast to what the weights have become.
+        self.__dict__["_dtype_in"] = fn(torch.empty(0, dtype=self._dtype_in)).dtype
+        return self
+
+    # ---- what a Keras user asks a layer --------------------------------------------------------
+
+    @property
+    def name(self):
+        """Name of the layer."""
+        return self._name
+
+    @name.setter
+    def name(self, value):
+        self.__dict__["_name"] = value
+        self.__dict__["_named_by_user"] = True
+
+    @property
+    def path(self):
+        return self._name
+
+    @property
+    def dtype(self):
+        """Dtype of the weights."""
+        return self.dtype_policy.variable_dtype
+
+    variable_dtype = dtype
+
+    @property
+    def compute_dtype(self):
+        """Dtype of the computation."""
+        return self.dtype_policy.compute_dtype
+
+    @property
+    def _layers(self):
+        """Modules directly below, layers in lists and dicts included, in order."""
+        found = []
+        for module in self._modules.values():
+            inside = module._modules.values() if type(module).__name__ == "_Holder" else (module,)
+            found += [m for m in inside if m is not None and m not in found]
+        return found
+
+    @property
+    def weights(self):
+        """All weights: the layer's own, trainable first, then those of the layers in it."""
+        rows = sorted(self._rows, key=lambda row: not row.trainable)
+        own = [_weight(self, row.view) for row in rows]
+        seen = {id(_parameter(w)) for w in own}
+        for layer in self._layers:
+            for weight in layer.weights if isinstance(layer, Layer) else _torch_weights(layer):
+                if id(_parameter(weight)) not in seen:
+                    seen.add(id(_parameter(weight)))
+                    own.append(weight)
+        return own
+
+    variables = weights
+
+    @property
+    def trainable_weights(self):
+        """Weights that gradients reach."""
+        return [w for w in self.weights if w.requires_grad]
+
+    trainable_variables = trainable_weights
+
+    @property
+    def non_trainable_weights(self):
+        """Frozen weights and state."""
+        return [w for w in self.weights if not w.requires_grad]
+
+    non_trainable_variables = non_trainable_weights
+
+    @property
+    def trainable(self):
+        """Whether gradients reach the weights; setting it sets all layers below."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value):
+        value = bool(value)
+        self.__dict__["_trainable"] = value
+        for row in self._rows:
+            if row.trainable:
+                getattr(self, row.view.attribute).requires_grad_(value)
+        for layer in self._layers:
+            if isinstance(layer, Layer):
+                layer.trainable = value
+            else:
+                layer.requires_grad_(value)
+
+    def count_params(self):
+        """Number of scalars in the weights.
+
+        Raises:
+            ValueError: the layer is not built.
+        """
+        if not self.built and not self._rows and not self._layers:
+            raise ValueError(
+                f"Layer {self.name!r} has no weights yet: it is not built. It is built by its first input. "
+                "Call it, or give the model an Input."
+            )
+        return sum(int(np.prod(w.shape)) for w in self.weights)
+
+    def get_weights(self):
+        """Weights as NumPy arrays in Keras's layout."""
+        return [w.numpy() for w in self.weights]
+
+    def set_weights(self, weights):
+        """Set all weights from arrays in Keras's layout, all or nothing.
+
+        Raises:
+            ValueError: the number of arrays or a shape differs.
+        """
+        mine, given = self.weights, list(weights)
+        if len(mine) != len(given):
+            names = ", ".join(f"{w.path} {tuple(w.shape)}" for w in mine[:10])
+            raise ValueError(
+                f"{self.name!r} has {len(mine)} weights, got {len(given)} arrays. They are: "
+                f"{names or 'none (is it built?)'}{', ...' if len(mine) > 10 else ''}. "
+                "Pass one array for each, in this order."
+            )
+        for weight, value in zip(mine, given, strict=True):
+            if tuple(weight.shape) != tuple(np.shape(value)):
+                raise ValueError(
+                    f"Weight {weight.path} has shape {tuple(weight.shape)}, the array given for it has "
+                    f"{tuple(np.shape(value))}. Shapes must be equal. Check the order of the arrays."
+                )
+        for weight, value in zip(mine, given, strict=True):
+            weight.assign(value)
+
+    @property
+    def losses(self):
+        """Regularization terms and what `add_loss` was given in the last call."""
+        terms = []
+        for module in self.modules():
+            if isinstance(module, Layer):
+                terms += module._added_losses
+                terms += [r(w) for r, w in module._regularized()]
+        return terms
+
+    def _regularized(self):
+        """(regularizer, weight in Keras's layout) of the layer's own trainable weights."""
+        own = [(getattr(self, row.view.attribute), row.view) for row in self._rows]
+        return [(p.regularizer, v.to_keras(p)) for p, v in own if p.regularizer and p.requires_grad]
+
+    def add_loss(self, loss):
+        """Add a scalar (or a list of them) to the loss of the current call."""
+        for value in loss if isinstance(loss, (list, tuple)) else [loss]:
+            value = value() if callable(value) and not isinstance(value, Tensor) else value
+            if not isinstance(value, (ShapeTensor, KerasTensor)):
+                value = torch.as_tensor(value)
+                if not self._added_losses:
+                    _pending.append(self)
+                self._added_losses.append(value.mean() if value.ndim else value)
+
+    def clear_losses(self):
+        """Forget what `add_loss` was given since the last call."""
+        for layer in _pending:
+            layer._added_losses.clear()
+        _pending.clear()
+
+    @property
+    def input(self):
+        """Symbolic input of the layer's first call."""
+        return self._first_node("input").args[0]
+
+    @property
+    def output(self):
+        """Symbolic output of the layer's first call."""
+        return self._first_node("output").outputs
+
+    def _first_node(self, what):
+        if not self._inbound_nodes:
+            raise AttributeError(
+                f"Layer {self.name!r} has no {what}: it was never called on a symbolic tensor. "
+                "Give the model an Input, or build it."
+            )
+        return self._inbound_nodes[0]
+
+    # ---- configs ------------------------------------------------------------------------------
+
+    def get_config(self):
+        """Constructor arguments as plain values."""
+        base = {"name": self.name, "trainable": self.trainable, "dtype": plain(self.dtype_policy)}
+        own = {k: plain(v) for k, v in arguments(self).items() if k not in Layer._extra_arguments}
+        own.pop("dtype", None)
+        return {**base, **{k: v for k, v in own.items() if k not in ("name", "trainable")}}
+
+    @classmethod
+    def from_config(cls, config):
+        """The layer that `get_config` described, without its weights."""
+        return cls(**config)
+
+    def __repr__(self):
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def _building(build):
+    """`build` that marks the layer built, whoever calls it (also the user, by hand)."""
+
+    @functools.wraps(build)
+    def method(self, *args, **kwargs):
+        if self.__dict__.get("_in_build"):  # super().build(...)
+            return build(self, *args, **kwargs)
+        if self.built:
+            return None
+        self.__dict__["_in_build"] = True
+        try:
+            build(self, *args, **kwargs)
+        finally:
+            self.__dict__["_in_build"] = False
+        if args and "_build_shapes" not in self.__dict__:
+            self.__dict__["_build_shapes"] = {"inputs": _as_shape(args[0])}
+        self._finish_build()
+
+    return method
+
+
+class _Row:
+    """One own weight: its view, and whether it was made trainable."""
+
+    def __init__(self, view, trainable):
+        self.view = view
+        self.trainable = trainable
+        self.fixed = not view.identity
+
+
+def _face(view):
+    """Property giving a weight its Keras name and layout (`layer.kernel` for `layer.weight`)."""
+
+    def get(self):
+        return None if getattr(self, view.attribute, None) is None else BoundView(self, view)
+
+    def set_(self, value):
+        if value is None:
+            setattr(self, view.attribute, None)
+        else:
+            BoundView(self, view).assign(value)
+
+    return property(get, set_, doc=f"The weight `{view.attribute}` in Keras's layout.")
+
+
+def _weight(layer, view):
+    return getattr(layer, view.attribute) if view.identity else BoundView(layer, view)
+
+
+def _parameter(weight):
+    return weight.parameter if isinstance(weight, BoundView) else weight
+
+
+def _torch_weights(module):
+    """Weights of a plain torch module that stands in a layer."""
+    found = []
+    for sub in module.modules():
+        if isinstance(sub, Layer) and sub is not module:
+            found += sub.weights
+            continue
+        for name in [*sub._parameters, *sub._buffers]:
+            if getattr(sub, name) is not None:
+                found.append(BoundView(sub, View(name)))
+    return found
+
+
+def _attribute(layer, name):
+    """A free parameter name for a weight that the user has not assigned to an attribute yet."""
+    base = name.replace(".", "_").replace("/", "_")
+    taken = {*layer._parameters, *layer._buffers, *layer._modules}
+    free, n = base, 1
+    while free in taken or hasattr(layer, free):
+        free, n = f"{base}_{n}", n + 1
+    return free
+
+
+def _shape_of(value):
+    return tuple(value.shape) if isinstance(value, (Tensor, KerasTensor, np.ndarray)) else None
+
+
+def _as_shape(value):
+    """JSON lists back to shapes."""
+    if isinstance(value, dict):
+        return {k: _as_shape(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        if all(v is None or isinstance(v, int) for v in value):
+            return tuple(value)
+        return [_as_shape(v) for v in value]
+    return value
+
+
+def _is_shape(value):
+    return isinstance(value, (tuple, list)) and all(v is None or isinstance(v, int) for v in value)
+
+
+def _shapes_to_specs(shapes, dtype):
+    if _is_shape(shapes):
+        return KerasTensor(tuple(shapes), dtype)
+    if isinstance(shapes, dict):
+        return {k: _shapes_to_specs(v, dtype) for k, v in shapes.items()}
+    return type(shapes)(_shapes_to_specs(s, dtype) for s in shapes)
+
+
+def _mask_of(value):
+    """Mask of an input, a list of masks for a list of inputs, None where there is none."""
+    if isinstance(value, (list, tuple)):
+        masks = [_mask_of(v) for v in value]
+        return masks if any(m is not None for m in masks) else None
+    return getattr(value, "_keras_mask", None)
+
+
+def _device_of(module):
+    weight = next(module.parameters(), None)
+    if weight is None:
+        weight = next(module.buffers(), None)
+    return torch.device("cpu") if weight is None else weight.device
+
+
+def _input_shape_of(owner, kwargs):
+    """Batch shape from `input_shape=`, `batch_input_shape=`, `input_dim=`, `input_length=`."""
+    batch = kwargs.get("batch_size")
+    full = kwargs.get("batch_shape") or kwargs.get("batch_input_shape")
+    if full is not None:
+        return tuple(full)
+    shape = kwargs.get("input_shape")
+    if shape is not None:
+        return (batch, *((shape,) if isinstance(shape, int) else shape))
+    if kwargs.get("input_dim") is not None:
+        warn_old(owner, "input_dim", "input_shape")
+        length = (kwargs["input_length"],) if kwargs.get("input_length") else ()
+        return (batch, *length, kwargs["input_dim"])
+    if kwargs.get("input_length") is not None:
+        warn_old(owner, "input_length", "input_shape")
+        return (batch, kwargs["input_length"])
+    return None
+
+
+_warned: set[tuple[str, str]] = set()
+
+
+def _warn_once(layer, text):
+    if (layer.name, text) not in _warned:
+        _warned.add((layer.name, text))
+        warnings.warn(text, stacklevel=4)

@@ -1,0 +1,89 @@
+"""What shapes a layer accepts, and the sentence for an input that has another one."""
+
+from __future__ import annotations
+
+__all__ = ["InputSpec", "check_input"]
+
+
+class InputSpec:
+    """Rank and sizes that a layer expects of an input; None means anything.
+
+    Args:
+        dtype: Expected dtype (kept for reference).
+        shape: Complete shape, the batch included.
+        ndim, max_ndim, min_ndim: Exact, largest and smallest rank.
+        axes: `{axis: size}` of axes that must have a certain size.
+        allow_last_axis_squeeze: Accept a last axis of size 1 that the shape lacks.
+        name: Name of the input.
+        optional: Whether None is accepted.
+
+    >>> InputSpec(min_ndim=2, axes={-1: 4}).axes
+    {-1: 4}
+    """
+
+    def __init__(
+        self,
+        dtype=None,
+        shape=None,
+        ndim=None,
+        max_ndim=None,
+        min_ndim=None,
+        axes=None,
+        allow_last_axis_squeeze=False,
+        name=None,
+        optional=False,
+    ):
+        self.dtype = dtype
+        self.shape = None if shape is None else tuple(shape)
+        self.ndim = len(shape) if shape is not None else ndim
+        self.max_ndim = max_ndim
+        self.min_ndim = min_ndim
+        self.axes = {int(k): v for k, v in (axes or {}).items()}
+        self.allow_last_axis_squeeze = allow_last_axis_squeeze
+        self.name = name
+        self.optional = optional
+
+    def __repr__(self):
+        set_ = {k: v for k, v in vars(self).items() if v not in (None, False, {})}
+        return f"InputSpec({', '.join(f'{k}={v}' for k, v in set_.items())})"
+
+
+_RANKS = {
+    2: "(batch, features)",
+    3: "(batch, time, features)",
+    4: "(batch, height, width, channels)",
+    5: "(batch, depth, height, width, channels)",
+}
+
+
+def check_input(layer, shape):
+    """Raise ValueError where `shape` is not what `layer.input_spec` asks for."""
+    spec = layer.input_spec
+    if not isinstance(spec, InputSpec) or shape is None or isinstance(shape, (list, dict)):
+        return
+    rank = len(shape)
+    who = f"{type(layer).__name__} {layer.name!r}"
+    if spec.ndim is not None and rank != spec.ndim:
+        raise ValueError(_wrong_rank(who, f"{spec.ndim} axes", spec.ndim, shape))
+    if spec.min_ndim is not None and rank < spec.min_ndim:
+        raise ValueError(_wrong_rank(who, f"at least {spec.min_ndim} axes", spec.min_ndim, shape))
+    if spec.max_ndim is not None and rank > spec.max_ndim:
+        raise ValueError(_wrong_rank(who, f"at most {spec.max_ndim} axes", spec.max_ndim, shape))
+    for axis, size in spec.axes.items():
+        if size is not None and -rank <= axis < rank and shape[axis] not in (size, None):
+            raise ValueError(
+                f"{who} expects {size} features on axis {axis}, its input has {shape[axis]} "
+                f"(shape {tuple(shape)}). It was built for {size}. Give inputs of that size, or build "
+                "a new layer."
+            )
+
+
+def _wrong_rank(who, wanted, rank, shape):
+    hint = " Add the axis, for example x[..., None]." if len(shape) < rank else ""
+    if len(shape) == rank - 1 and rank == 2:
+        hint = " For one sample, add the batch axis: x[None]."
+    form = f", {_RANKS[rank]}" if rank in _RANKS else ""
+    return (
+        f"{who} got an input of shape {tuple(shape)}, which has {len(shape)} "
+        f"ax{'i' if len(shape) == 1 else 'e'}s. It takes {wanted}{form}.{hint}"
+    )

@@ -1,0 +1,191 @@
+"""Losses over whole images, sequences and batches of embeddings."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from lightkeras.config import epsilon
+from lightkeras.losses._base import LossFunctionWrapper, aligned, floating
+
+__all__ = ["CTC", "Circle", "Dice", "Tversky", "circle", "ctc", "dice", "tversky"]
+
+
+# ---- overlap of regions -----------------------------------------------------------------------
+
+
+def dice(y_true, y_pred, axis=None):
+    """`1 - 2 |overlap| / (|y_true| + |y_pred|)`.
+
+    Args:
+        axis: Axes that are summed up; all of them by default, which gives one number.
+
+    >>> dice([[1.0, 1.0, 0.0]], [[1.0, 0.0, 0.0]])
+    tensor(0.3333)
+    """
+    y_true, y_pred = aligned("dice", y_true, y_pred)
+    total = y_true.sum(axis) + y_pred.sum(axis)
+    return 1.0 - 2.0 * (y_true * y_pred).sum(axis) / (total + epsilon())
+
+
+def tversky(y_true, y_pred, alpha=0.5, beta=0.5, axis=None):
+    """`dice` with a weight for each kind of mistake.
+
+    Args:
+        alpha: Weight of what is in the target only.
+        beta: Weight of what is in the output only.
+        axis: Axes that are summed up; all of them by default, which gives one number.
+
+    Source: Salehi et al., Tversky loss function for image segmentation, 2017.
+    """
+    y_true, y_pred = aligned("tversky", y_true, y_pred)
+    overlap = (y_true * y_pred).sum(axis)
+    missed = ((1.0 - y_pred) * y_true).sum(axis)
+    added = (y_pred * (1.0 - y_true)).sum(axis)
+    return 1.0 - overlap / (overlap + missed * alpha + added * beta + epsilon())
+
+
+# ---- similarity of embeddings -----------------------------------------------------------------
+
+
+def circle(
+    y_true,
+    y_pred,
+    ref_labels=None,
+    ref_embeddings=None,
+    remove_diagonal=True,
+    gamma=80,
+    margin=0.4,
+):
+    """Pulls embeddings of one class together and pushes those of other classes apart.
+
+    Args:
+        y_true: Class numbers `(batch,)` or `(batch, 1)`.
+        y_pred: Embeddings of length 1, `(batch, width)`.
+        ref_labels, ref_embeddings: What they are compared with; themselves by default.
+        remove_diagonal: Row i is not compared with reference row i.
+        gamma: Scale of the differences.
+        margin: How far apart classes should be.
+
+    Source: Sun et al., Circle Loss, 2020.
+    """
+    y_pred = floating(y_pred)
+    labels = _column(y_true, y_pred.device)
+    others = labels if ref_labels is None else _column(ref_labels, y_pred.device)
+    references = y_pred if ref_embeddings is None else floating(ref_embeddings)
+    distance = (1.0 - y_pred @ references.T).clamp(min=0.0)  # (batch, references)
+    positive = labels == others.T
+    negative = ~positive
+    if remove_diagonal:
+        positive = positive & ~torch.eye(*positive.shape, dtype=torch.bool, device=positive.device)
+    pull = -gamma * (margin + distance) * (margin - distance)
+    push = gamma * (1.0 + margin - distance).clamp(min=0.0) * (1.0 - margin - distance)
+    lowest = float("-inf")
+    values = F.softplus(
+        torch.where(positive, pull, lowest).logsumexp(1)
+        + torch.where(negative, push, lowest).logsumexp(1)
+    )
+    values._keras_mask = values > 0  # a row without a partner tells nothing
+    return values
+
+
+circle.integer_targets = True
+
+
+def _column(labels, device):
+    return torch.as_tensor(labels, device=device).to(torch.int64).reshape(-1, 1)
+
+
+# ---- sequences --------------------------------------------------------------------------------
+
+
+def ctc(y_true, y_pred):
+    """Connectionist temporal classification: targets that are not aligned with the outputs.
+
+    Args:
+        y_true: Class numbers, filled up with 0, which is also the blank.
+        y_pred: Logits.
+
+    Shape:
+        y_true `(batch, labels)`, y_pred `(batch, time, classes)`.
+
+    Raises:
+        ValueError: the ranks are others.
+
+    Source: Graves et al., Connectionist Temporal Classification, 2006.
+    """
+    y_pred = floating(y_pred)
+    y_true = torch.as_tensor(y_true, device=y_pred.device).to(torch.int64)
+    if y_true.ndim != 2 or y_pred.ndim != 3:
+        raise ValueError(
+            f"ctc got y of shape {tuple(y_true.shape)} and y_pred of shape {tuple(y_pred.shape)}. "
+            "Targets (batch, labels) and logits (batch, time, classes) are accepted. "
+            "Use return_sequences=True in the last recurrent layer."
+        )
+    batch, time = y_pred.shape[:2]
+    logits = y_pred.to(torch.promote_types(y_pred.dtype, torch.float32)).transpose(0, 1)
+    return F.ctc_loss(
+        logits.log_softmax(-1),  # (time, batch, classes)
+        y_true,
+        torch.full((batch,), time, device=y_pred.device),
+        (y_true != 0).sum(-1),
+        reduction="none",
+    )
+
+
+ctc.integer_targets = True
+
+
+# ---- classes ----------------------------------------------------------------------------------
+
+
+class Dice(LossFunctionWrapper):
+    """One minus the overlap of target and output; see `dice`."""
+
+    def __init__(self, reduction="sum_over_batch_size", name="dice", axis=None, dtype=None):
+        super().__init__(dice, reduction, name, dtype, axis=axis)
+
+
+class Tversky(LossFunctionWrapper):
+    """`Dice` with a weight for each kind of mistake; see `tversky`."""
+
+    def __init__(
+        self,
+        alpha=0.5,
+        beta=0.5,
+        reduction="sum_over_batch_size",
+        name="tversky",
+        axis=None,
+        dtype=None,
+    ):
+        super().__init__(tversky, reduction, name, dtype, alpha=alpha, beta=beta, axis=axis)
+
+
+class Circle(LossFunctionWrapper):
+    """A loss for embeddings of length 1 and class numbers; see `circle`."""
+
+    def __init__(
+        self,
+        gamma=80.0,
+        margin=0.4,
+        remove_diagonal=True,
+        reduction="sum_over_batch_size",
+        name="circle",
+        dtype=None,
+    ):
+        super().__init__(
+            circle,
+            reduction,
+            name,
+            dtype,
+            gamma=gamma,
+            margin=margin,
+            remove_diagonal=remove_diagonal,
+        )
+
+
+class CTC(LossFunctionWrapper):
+    """A loss for targets that are not aligned with the outputs; see `ctc`."""
+
+    def __init__(self, reduction="sum_over_batch_size", name="ctc", dtype=None):
+        super().__init__(ctc, reduction, name, dtype)

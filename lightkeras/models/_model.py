@@ -1,0 +1,400 @@
+"""`Model`: a layer that can be trained, saved and looked at. Functional or subclassed."""
+
+from __future__ import annotations
+
+import torch
+
+from lightkeras._graph import KerasTensor, Plan, is_keras_tensor
+from lightkeras._registry import did_you_mean, to_snake, unique_name
+from lightkeras._tree import flatten
+from lightkeras.layers import Layer
+from lightkeras.layers._layer import _pending
+from lightkeras.layers.core import InputLayer
+from lightkeras.models._trainable import Trainable
+
+__all__ = ["Model"]
+
+
+class Model(Trainable, Layer):
+    """A layer with `compile`, `fit`, `evaluate`, `predict`, `summary` and `save`.
+
+    `Model(inputs, outputs)` is the graph between symbolic tensors; a subclass defines `call`
+    instead, or builds a graph itself and passes it to `super().__init__(inputs, outputs)`.
+
+    Args:
+        inputs, outputs: Symbolic tensors, or lists or dicts of them.
+        name: Name of the model.
+        trainable: Whether gradients reach the weights.
+        dtype: Name or policy of the dtype.
+
+    Raises:
+        ValueError: the outputs cannot be reached from the inputs.
+
+    >>> from lightkeras import layers
+    >>> x = layers.Input((4,))
+    >>> model = Model(x, layers.Dense(2)(x))
+    >>> model.output_shape, model.count_params()
+    ((None, 2), 10)
+    """
+
+    def __init__(self, inputs=None, outputs=None, name=None, trainable=True, dtype=None, **kwargs):
+        functional = inputs is not None or outputs is not None
+        if name is None and type(self) is Model and functional:
+            name, given = unique_name("functional"), False
+        else:
+            given = name is not None
+        super().__init__(name=name, trainable=trainable, dtype=dtype, **kwargs)
+        state = self.__dict__
+        state["_named_by_user"] = given
+        state["_plan"] = None
+        state["_graph_keys"] = []  # submodules that came with the graph, not as attributes
+        state["stop_training"] = False
+        if functional:
+            _check_ends(inputs, outputs)
+            self._set_plan(inputs, outputs)
+            state["built"] = True
+            self._reset_direct()
+            if not trainable:
+                self.trainable = False
+
+    # ---- the graph ----------------------------------------------------------------------------
+
+    def _set_plan(self, inputs, outputs):
+        """Take the graph between these ends as the model's computation."""
+        plan = Plan(inputs, outputs)
+        self.__dict__["_plan"] = plan
+        self.__dict__["_operations"] = _ordered_operations(plan)
+        for key in self.__dict__.get("_graph_keys", ()):
+            self._modules.pop(key, None)
+        self.__dict__["_graph_keys"] = []
+        self._register(op for op in self._operations if isinstance(op, torch.nn.Module))
+        names = [op.name for op in self._operations]
+        twice = {n for n in names if names.count(n) > 1}
+        if twice:
+            raise ValueError(
+                f"The name {twice.pop()!r} is used by two layers of the model {self.name!r}. Names of the "
+                "layers of one model must differ. Pass name= to one of them."
+            )
+
+    def _register(self, layers):
+        """Make `layers` torch submodules, under names that do not depend on other models."""
+        for layer in layers:
+            if isinstance(layer, InputLayer):
+                continue
+            base = layer.name if layer._named_by_user else to_snake(type(layer).__name__)
+            key, n = base.replace(".", "_"), 1
+            while key in self._modules:
+                key, n = f"{base}_{n}".replace(".", "_"), n + 1
+            self._modules[key] = layer
+            self._graph_keys.append(key)
+
+    def __call__(self, *args, **kwargs):
+        if self._inside:
+            return super().__call__(*args, **kwargs)
+        if _pending:  # a new call of the outermost model forgets the losses of the last one
+            self.clear_losses()
+        Model._inside = True
+        try:
+            return super().__call__(*args, **kwargs)
+        finally:
+            Model._inside = False
+
+    _inside = False
+    _builds_by_running = True
+
+    def call(self, inputs, training=None, mask=None):
+        """Outputs for `inputs`; a subclass that is no graph defines it."""
+        plan = self._plan
+        if plan is None:
+            raise TypeError(
+                f"{type(self).__name__} has no call() and was given no graph. A model computes in "
+                "call(self, inputs), or gets super().__init__(inputs, outputs). Add one of them."
+            )
+        if type(inputs) is torch.Tensor and len(plan.input_names) == 1:
+            return plan.run((inputs,))
+        return plan.run(self._leaves(inputs))
+
+    def _leaves(self, inputs):
+        """Tensors in the order of the plan's inputs, for a list, a dict by name, or one tensor."""
+        plan = self._plan
+        if isinstance(inputs, dict):
+            keys = sorted(plan.inputs) if isinstance(plan.inputs, dict) else plan.input_names
+            if all(k in inputs for k in keys):
+                return [inputs[k] for k in keys]
+            missing = [k for k in keys if k not in inputs]
+            raise ValueError(
+                f"{self.name!r} got a dict without the input {missing[0]!r}."
+                f"{did_you_mean(missing[0], inputs)} Its inputs are: {', '.join(keys)}. Use these as keys."
+            )
+        leaves = flatten(inputs)
+        if len(leaves) != len(plan.input_names):
+            raise ValueError(
+                f"{self.name!r} has {len(plan.input_names)} inputs ({', '.join(plan.input_names)}), "
+                f"got {len(leaves)}. Pass a list with one array for each, or a dict by name."
+            )
+        return leaves
+
+    def compute_output_spec(self, *args, **kwargs):
+        if self._plan is not None and type(self).call is Model.call and _same_shapes(args, self.inputs):
+            spec = [KerasTensor(t.shape, t.dtype) for t in flatten(self._plan.outputs)]
+            from lightkeras._tree import pack
+
+            return pack(self._plan.outputs, spec)
+        return super().compute_output_spec(*args, **kwargs)
+
+    def build(self, input_shape=None):
+        """Make the weights for inputs of this shape (the batch included)."""
+        if self._plan is None:
+            Layer.build(self, _as_batch(input_shape))
+
+    # ---- looking at it ------------------------------------------------------------------------
+
+    @property
+    def inputs(self):
+        """Symbolic inputs, as a list; None for a model without a graph."""
+        return None if self._plan is None else flatten(self._plan.inputs)
+
+    @property
+    def outputs(self):
+        """Symbolic outputs, as a list; None for a model without a graph."""
+        return None if self._plan is None else flatten(self._plan.outputs)
+
+    @property
+    def input(self):
+        """Symbolic input (or the tree of them)."""
+        return self._ends().inputs
+
+    @property
+    def output(self):
+        """Symbolic output (or the tree of them)."""
+        return self._ends().outputs
+
+    def _ends(self):
+        if self._plan is None:
+            raise AttributeError(
+                f"{self.name!r} has no symbolic ends: its shape is not known. A graph needs an Input. "
+                "Start with Input(shape), or call build(input_shape) on a Sequential."
+            )
+        return self._plan
+
+    @property
+    def input_shape(self):
+        """Shape of the input, the batch first (a tree of shapes for several)."""
+        from lightkeras._tree import map_structure
+
+        return map_structure(lambda t: t.shape, self.input)
+
+    @property
+    def output_shape(self):
+        """Shape of the output, the batch first (a tree of shapes for several)."""
+        from lightkeras._tree import map_structure
+
+        return map_structure(lambda t: t.shape, self.output)
+
+    @property
+    def input_names(self):
+        """Names of the inputs."""
+        return [] if self._plan is None else list(self._plan.input_names)
+
+    @property
+    def output_names(self):
+        """Names of the layers that give the outputs; a dict's keys where outputs are a dict."""
+        if self._plan is None:
+            return []
+        outputs = self._plan.outputs
+        if isinstance(outputs, dict):
+            return sorted(outputs)
+        names = []
+        for tensor in flatten(outputs):
+            name, n = tensor._keras_history[0].name, 1
+            while name in names:
+                name, n = f"{tensor._keras_history[0].name}_{n}", n + 1
+            names.append(name)
+        return names
+
+    @property
+    def operations(self):
+        """Layers and plain functions of the graph, inputs first."""
+        return list(self._operations) if self._plan is not None else list(self.layers)
+
+    @property
+    def layers(self):
+        """Layers directly in the model."""
+        if self._plan is not None:
+            return [op for op in self._operations if isinstance(op, Layer)]
+        return [m for m in self._layers if isinstance(m, torch.nn.Module)]
+
+    def get_layer(self, name=None, index=None):
+        """The layer of this name, or at this place.
+
+        Raises:
+            ValueError: there is none.
+        """
+        layers = self.layers
+        if index is not None:
+            if not -len(layers) <= index < len(layers):
+                raise ValueError(
+                    f"{self.name!r} has no layer {index}: it has {len(layers)}. Indices run from 0 to "
+                    f"{len(layers) - 1}. Use one of them, or a name."
+                )
+            return layers[index]
+        for layer in layers:
+            if getattr(layer, "name", None) == name:
+                return layer
+        names = [getattr(layer, "name", type(layer).__name__) for layer in layers]
+        raise ValueError(
+            f"{self.name!r} has no layer {name!r}.{did_you_mean(name, names)} Its layers: "
+            f"{', '.join(names[:30])}{', ...' if len(names) > 30 else ''}."
+        )
+
+    @property
+    def metrics_names(self):
+        """Names of what `evaluate` returns, in its order."""
+        return self._compiled.names() if self._compiled is not None else []
+
+    def summary(
+        self,
+        line_length=None,
+        positions=None,
+        print_fn=None,
+        expand_nested=False,
+        show_trainable=False,
+        layer_range=None,
+    ):
+        """Print the model's layers, output shapes and numbers of parameters as a table.
+
+        Args:
+            line_length: Width of the table in characters.
+            positions: Where columns end, absolute or as shares of the line.
+            print_fn: Called with the text instead of `print`.
+            expand_nested: Whether layers of nested models get rows.
+            show_trainable: Whether a column says which layers are trainable.
+            layer_range: Names (or patterns) of the first and last layer shown.
+        """
+        from lightkeras._summary import summary
+
+        summary(
+            self,
+            line_length=line_length,
+            positions=positions,
+            print_fn=print_fn,
+            expand_nested=expand_nested,
+            show_trainable=show_trainable,
+            layer_range=layer_range,
+        )
+
+    # ---- files --------------------------------------------------------------------------------
+
+    def save(self, filepath, overwrite=True, **kwargs):
+        """Write the model (architecture, weights, compile arguments, optimizer) to a file.
+
+        Args:
+            filepath: Ends in `.keras`.
+            overwrite: Whether an existing file may be replaced.
+
+        Raises:
+            ValueError: the ending is not known.
+            FileExistsError: the file exists and `overwrite` is false.
+        """
+        from lightkeras import saving
+
+        saving.save_model(self, filepath, overwrite=overwrite, **kwargs)
+
+    def save_weights(self, filepath, overwrite=True):
+        """Write the weights to a `.weights.h5` or `.safetensors` file."""
+        from lightkeras import saving
+
+        saving.save_weights(self, filepath, overwrite=overwrite)
+
+    def load_weights(self, filepath, skip_mismatch=False, **kwargs):
+        """Read weights written by `save_weights` or `save`, all or nothing.
+
+        Args:
+            filepath: A `.weights.h5`, `.safetensors` or `.keras` file.
+            skip_mismatch: Leave weights alone that are missing or have another shape.
+        """
+        from lightkeras import saving
+
+        saving.load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
+
+    def get_config(self):
+        """The graph as plain values; constructor arguments for a subclass that is no graph."""
+        if self._plan is None or (type(self).__init__ is not Model.__init__ and type(self) is not Model):
+            return super().get_config()
+        from lightkeras.models import _functional
+
+        return _functional.get_config(self)
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The model that `get_config` described, with fresh weights."""
+        if "input_layers" in config and "layers" in config:
+            from lightkeras.models import _functional
+
+            return _functional.from_config(cls, config, custom_objects)
+        return cls(**config)
+
+    def to_json(self, **kwargs):
+        """The architecture as JSON text; keyword arguments go to `json.dumps`."""
+        from lightkeras.models import _functional
+
+        return _functional.to_json(self, **kwargs)
+
+
+def _check_ends(inputs, outputs):
+    for what, tree in (("inputs", inputs), ("outputs", outputs)):
+        for tensor in flatten(tree):
+            if not is_keras_tensor(tensor):
+                given = "nothing" if tensor is None else type(tensor).__name__
+                raise ValueError(
+                    f"Model({what}=) got {given}. It takes symbolic tensors: Input(...) and what layers "
+                    "return for it. Type Model(inputs=x, outputs=layer(x))."
+                )
+
+
+def _as_batch(shape):
+    if isinstance(shape, (list, tuple)) and all(n is None or isinstance(n, int) for n in shape):
+        return tuple(shape)
+    return shape
+
+
+def _same_shapes(args, inputs):
+    given = flatten(args)
+    return len(given) == len(inputs) and all(
+        getattr(a, "shape", None) == b.shape for a, b in zip(given, inputs, strict=True)
+    )
+
+
+def _ordered_operations(plan):
+    """Operations from the inputs to the outputs, by depth, and within a depth by first meeting.
+
+    The order of `model.layers`, and so of `model.weights`: Keras's, since weights are exchanged
+    by position.
+    """
+    ins = flatten(plan.inputs)
+    input_ops = [t._keras_history[0] for t in ins]
+    met, depth = {}, {}
+    stack = list(reversed(flatten(plan.outputs)))
+    while stack:  # the order in which operations are first met, walking back from the outputs
+        operation, index, _ = stack.pop()._keras_history
+        node = operation._inbound_nodes[index]
+        key = (id(node),)
+        met.setdefault(id(operation), len(met))
+        if key in depth:
+            continue
+        depth[key] = 0
+        if operation not in input_ops:
+            stack += reversed(node.input_tensors)
+    for op in input_ops:
+        met.setdefault(id(op), len(met))
+    node_depth, op_depth = {}, {}
+    for node in reversed(plan.nodes):
+        own = max(node_depth.get(id(node), 0), op_depth.get(id(node.operation), 0))
+        op_depth[id(node.operation)] = node_depth[id(node)] = own
+        for tensor in node.input_tensors:
+            operation, index, _ = tensor._keras_history
+            before = operation._inbound_nodes[index]
+            node_depth[id(before)] = max(node_depth.get(id(before), 0), own + 1)
+            op_depth[id(operation)] = max(op_depth.get(id(operation), 0), own + 1)
+    operations = {id(op): op for op in [*input_ops, *(n.operation for n in plan.nodes)]}
+    return sorted(operations.values(), key=lambda op: (-op_depth.get(id(op), 0), met[id(op)]))

@@ -1,0 +1,197 @@
+"""`Sequential`: a stack of layers, each with one input and one output."""
+
+from __future__ import annotations
+
+import torch
+
+from lightkeras._graph import is_keras_tensor
+from lightkeras.layers import Layer
+from lightkeras.layers._layer import _as_shape, _named
+from lightkeras.layers.core import InputLayer, Lambda, TorchModuleWrapper
+from lightkeras.models._model import Model
+
+__all__ = ["Sequential"]
+
+
+class Sequential(Model):
+    """A stack of layers.
+
+    The shape of the input comes from an `Input`, from `input_shape=` of the first layer, from
+    `build(input_shape)`, or from the first data.
+
+    Args:
+        layers: Layers, torch modules or functions of a tensor, in order.
+        trainable: Whether gradients reach the weights.
+        name: Name of the model.
+
+    >>> from lightkeras import layers
+    >>> model = Sequential([layers.Input((4,)), layers.Dense(3), layers.Dense(1)])
+    >>> model.output_shape, [tuple(w.shape) for w in model.weights]
+    ((None, 1), [(4, 3), (3,), (3, 1), (1,)])
+    """
+
+    def __init__(self, layers=None, trainable=True, name=None, **kwargs):
+        super().__init__(name=name, trainable=trainable, **kwargs)
+        self.__dict__["_stack"] = []  # an InputLayer first, where the shape is known
+        self.__dict__["_chain"] = ()  # the same without the InputLayer: what call() runs
+        for layer in _as_list(layers):
+            self.add(layer)
+        if not trainable:
+            self.trainable = False
+
+    def add(self, layer, rebuild=True):
+        """Put a layer on top of the stack.
+
+        Args:
+            layer: A layer, a torch module, a function of a tensor, or an `Input`.
+
+        Raises:
+            TypeError: it is none of these.
+            ValueError: a layer of that name is there.
+        """
+        layer = _as_layer(layer)
+        if not self._stack and not isinstance(layer, InputLayer):
+            entry = _entry_of(layer)
+            if entry is not None:
+                self.add(entry)
+        if isinstance(layer, InputLayer) and self._stack:
+            raise ValueError(
+                f"{self.name!r} already has {len(self._stack)} layers. An Input can only be the first. "
+                "Start a new Sequential with it."
+            )
+        if any(other.name == layer.name for other in self._stack):
+            raise ValueError(
+                f"{self.name!r} already has a layer {layer.name!r}. Names in one model must differ. "
+                "Pass name= to one of them."
+            )
+        self._stack.append(layer)
+        self._register([layer])
+        self.__dict__["_chain"] = tuple(self.layers)
+        if isinstance(layer, InputLayer):
+            self.__dict__["_end"] = layer.output
+        elif self.__dict__.get("_end") is not None:
+            self._extend(layer)
+        if len(self._stack) > 1 and self.__dict__.get("_end") is not None:
+            self._grow()
+
+    def pop(self, rebuild=True):
+        """Take the top layer off; returns it."""
+        layer = self._stack.pop()
+        self.__dict__["_chain"] = tuple(self.layers)
+        for key in [k for k in self._graph_keys if self._modules[k] is layer]:
+            del self._modules[key]
+            self._graph_keys.remove(key)
+        if not self._stack or self.__dict__.get("_end") is None:
+            self.__dict__["_end"] = None
+            self.__dict__["_plan"] = None
+            return layer
+        self.__dict__["_end"] = self._stack[0].output
+        self.__dict__["_plan"] = None
+        for other in self._stack[1:]:
+            self._extend(other)
+        if len(self._stack) > 1:
+            self._grow()
+        return layer
+
+    def _extend(self, layer):
+        with _named(self.name):
+            self.__dict__["_end"] = layer(self._end)
+
+    def _grow(self):
+        """Ends and shapes follow the stack."""
+        self._set_plan(self._stack[0].output, self._end)
+        self.__dict__["_in_build"] = False
+        self._finish_build()
+
+    def build(self, input_shape=None):
+        """Make the weights for inputs of this shape (the batch included)."""
+        if self._plan is not None or input_shape is None or not self._stack:
+            return
+        shape = _as_shape(input_shape)
+        entry = InputLayer(batch_shape=(None, *shape[1:]))
+        self._stack.insert(0, entry)
+        self.__dict__["_end"] = entry.output
+        try:
+            for layer in self._stack[1:]:
+                with _named(self.name):
+                    self.__dict__["_end"] = layer(self._end)
+        except Exception:
+            self._stack.pop(0)
+            self.__dict__["_end"] = None
+            raise
+        self._set_plan(entry.output, self._end)
+
+    def call(self, inputs, training=None, mask=None):
+        x = inputs
+        for layer in self._chain:
+            x = layer(x)
+        return x
+
+    @property
+    def layers(self):
+        """The stack, without the input."""
+        return [layer for layer in self._stack if not isinstance(layer, InputLayer)]
+
+    @property
+    def operations(self):
+        return self.layers
+
+    def _build_for(self, args, kwargs):
+        # Known shapes would make two passes over the stack of one; a layer that cannot run
+        # without numbers is built by the data instead.
+        try:
+            super()._build_for(args, kwargs)
+        except ValueError:
+            raise
+        except (RuntimeError, TypeError, NotImplementedError):
+            self.__dict__["_in_build"] = False
+            self._finish_build()
+
+    def get_config(self):
+        """The stack as plain values."""
+        from lightkeras.models import _functional
+
+        if type(self).__init__ is not Sequential.__init__:
+            return Layer.get_config(self)
+        return _functional.sequential_config(self)
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The model that `get_config` described, with fresh weights."""
+        from lightkeras.models import _functional
+
+        if "layers" not in config:
+            return cls(**config)
+        return _functional.sequential_from_config(cls, config, custom_objects)
+
+
+def _as_list(layers):
+    if layers is None:
+        return []
+    return list(layers) if isinstance(layers, (list, tuple)) else [layers]
+
+
+def _as_layer(layer):
+    if is_keras_tensor(layer):  # Input(...) as the first of the list
+        layer = layer._keras_history[0]
+    if isinstance(layer, Layer):
+        return layer
+    if isinstance(layer, torch.nn.Module):
+        return TorchModuleWrapper(layer)
+    if callable(layer) and not isinstance(layer, type):
+        return Lambda(layer)
+    what = f"the class {layer.__name__}" if isinstance(layer, type) else type(layer).__name__
+    hint = f" Type {layer.__name__}(...)." if isinstance(layer, type) else ""
+    raise TypeError(
+        f"Sequential.add() got {what}. It takes layers, torch modules and functions of a tensor.{hint}"
+    )
+
+
+def _entry_of(layer):
+    """The InputLayer that a first layer brings with it: its `input_shape=`, or a model's input."""
+    if layer._batch_shape is not None:
+        dtype = "int64" if type(layer).__name__ == "Embedding" else layer.compute_dtype
+        return InputLayer(batch_shape=layer._batch_shape, dtype=dtype)
+    if isinstance(layer, Model) and layer._plan is not None and len(layer.inputs) == 1:
+        return InputLayer(batch_shape=layer.inputs[0].shape, dtype=layer.inputs[0].dtype)
+    return None

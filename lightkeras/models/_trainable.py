@@ -1,0 +1,2 @@
+class Trainable:
+    _compiled = None

@@ -1,0 +1,5 @@
+"""Raw sequences and images into arrays."""
+
+from lightkeras.preprocessing import image, sequence
+
+__all__ = ["image", "sequence"]

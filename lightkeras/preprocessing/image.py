@@ -1,0 +1,5 @@
+"""Pictures: files, PIL images and arrays."""
+
+from lightkeras.utils import array_to_img, img_to_array, load_img, save_img
+
+__all__ = ["array_to_img", "img_to_array", "load_img", "save_img"]

@@ -1,0 +1,32 @@
+"""Shared by all tests: one thread a process, Keras on torch, the data folder."""
+
+import os
+from pathlib import Path
+
+# Before anything imports torch or keras; processes that a test starts inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["KERAS_BACKEND"] = "torch"
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root():
+    """The root of the repository."""
+    return ROOT
+
+
+@pytest.fixture
+def data_home(monkeypatch):
+    """The folder with the data sets; the test is skipped where there is none.
+
+    It is LIGHTKERAS_HOME, or `shared/data` beside the repository.
+    """
+    home = os.environ.get("LIGHTKERAS_HOME") or ROOT.parent / "shared" / "data"
+    if not Path(home).is_dir():
+        pytest.skip("no data sets here: set LIGHTKERAS_HOME to their folder")
+    monkeypatch.setenv("LIGHTKERAS_HOME", str(home))
+    return Path(home)
