@@ -1,1 +1,67 @@
+"""Keras's API on PyTorch Lightning.
+
+>>> import lightkeras as lk
+>>> model = lk.Sequential([lk.Input((4,)), lk.layers.Dense(2)])
+>>> model.output_shape
+(None, 2)
+"""
+
+from __future__ import annotations
+
+import importlib
+
 __version__ = "0.1.0"
+
+# Public name -> the module it is in; loaded when first asked for, so that importing the package
+# costs about as much as importing torch.
+_NAMES = {
+    "Initializer": "initializers",
+    "Input": "layers",
+    "InputSpec": "layers",
+    "KerasTensor": "_graph",
+    "Layer": "layers",
+    "Loss": "losses",
+    "Metric": "metrics",
+    "Model": "models",
+    "Optimizer": "optimizers",
+    "Regularizer": "regularizers",
+    "Sequential": "models",
+    "DTypePolicy": "dtype_policies",
+}
+_MODULES = (
+    "activations",
+    "backend",
+    "callbacks",
+    "config",
+    "constraints",
+    "datasets",
+    "dtype_policies",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "mixed_precision",
+    "models",
+    "optimizers",
+    "preprocessing",
+    "random",
+    "regularizers",
+    "saving",
+    "utils",
+)
+__all__ = sorted([*_NAMES, *_MODULES, "__version__"])
+
+
+def __getattr__(name):
+    if name in _NAMES:
+        value = getattr(importlib.import_module(f"lightkeras.{_NAMES[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"lightkeras.{name}")
+    else:
+        raise AttributeError(f"module 'lightkeras' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return __all__

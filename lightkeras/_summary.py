@@ -56,7 +56,10 @@ def summary(
     rows = []
     for layer, level in _walk(_within(_operations(model, nodes), layer_range), expand_nested):
         row = [_title(layer, level), _output_shape(layer), _parameters(layer)]
-        row += [_connections(layer, nodes)] * graph + [_trainable(layer)] * show_trainable
+        if graph:
+            row.append(_connections(layer, nodes))
+        if show_trainable:
+            row.append(_trainable(layer))
         rows.append(row)
 
     painted = print_fn is None and hasattr(sys.stdout, "isatty") and sys.stdout.isatty()
@@ -154,7 +157,7 @@ def _connections(layer, nodes):
     inside = {id(node) for node in nodes}
     sources = [
         f"{source.name}[{call}][{output}]"
-        for node in layer._inbound_nodes
+        for node in getattr(layer, "_inbound_nodes", ())
         if id(node) in inside
         for source, call, output in (t._keras_history for t in node.input_tensors)
     ]
@@ -162,9 +165,14 @@ def _connections(layer, nodes):
 
 
 def _trainable(layer):
-    if not getattr(layer, "weights", None):
+    if isinstance(layer, torch.nn.Module) and not hasattr(layer, "trainable"):
+        weights = list(layer.parameters())
+        trainable = any(w.requires_grad for w in weights)
+    else:
+        weights, trainable = getattr(layer, "weights", None), getattr(layer, "trainable", None)
+    if not weights:
         return "-"
-    return "Y" if layer.trainable else "N"
+    return "Y" if trainable else "N"
 
 
 def _within(layers, names):

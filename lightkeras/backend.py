@@ -284,8 +284,13 @@ sin = _op(torch.sin)
 softplus = activations.softplus
 softsign = activations.softsign
 square = _op(torch.square)
-stop_gradient = _op(torch.detach)
 tanh = activations.tanh
+
+
+@_op
+def stop_gradient(x):
+    """x, through which no gradient flows back."""
+    return torch.detach(x)
 
 
 @_op
@@ -360,13 +365,14 @@ def _floats(x):
     return x if is_float(x.dtype) else cast(x, floatx())
 
 
-def _reduction(function, prepare=lambda x: x):
-    """`function` along one axis, several, or all (None): (x, axis=None, keepdims=False)."""
+def _reduction(name, function, prepare=lambda x: x):
+    """The public `name` of a torch function that takes axes."""
 
     def reduce(x, axis=None, keepdims=False):
         return function(prepare(x), _axes(x, axis), keepdim=keepdims)
 
-    reduce.__name__ = function.__name__
+    reduce.__name__ = name
+    reduce.__doc__ = f"The {name} of x along one axis, several, or all (None)."
     return _op(reduce)
 
 
@@ -389,16 +395,16 @@ def _truth(x):
     return cast(x, "bool")
 
 
-all = _reduction(torch.all, _truth)
-any = _reduction(torch.any, _truth)
-logsumexp = _reduction(torch.logsumexp)
-max = _reduction(torch.amax)
-mean = _reduction(torch.mean, _floats)  # of booleans: the share that is true
-min = _reduction(torch.amin)
-prod = _reduction(_product)
-std = _reduction(_deviation, _floats)
-sum = _reduction(torch.sum)
-var = _reduction(_variance, _floats)
+all = _reduction("all", torch.all, _truth)
+any = _reduction("any", torch.any, _truth)
+logsumexp = _reduction("logsumexp", torch.logsumexp)
+max = _reduction("max", torch.amax)
+mean = _reduction("mean", torch.mean, _floats)  # of booleans: the share that is true
+min = _reduction("min", torch.amin)
+prod = _reduction("prod", _product)
+std = _reduction("std", _deviation, _floats)
+sum = _reduction("sum", torch.sum)
+var = _reduction("var", _variance, _floats)
 
 
 @_op

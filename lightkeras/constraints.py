@@ -48,7 +48,13 @@ class Constraint(Configured):
 
 
 def _norms(w, axis):
-    return w.square().sum(axis, keepdim=True).sqrt()
+    try:
+        return w.square().sum(axis, keepdim=True).sqrt()
+    except IndexError:
+        raise ValueError(
+            f"A constraint has axis={axis}, its weight the shape {tuple(w.shape)} in Keras's "
+            f"layout. Axes from 0 to {w.ndim - 1} are accepted. For example axis=0 for Dense."
+        ) from None
 
 
 class MaxNorm(Constraint):

@@ -265,5 +265,5 @@ def test_a_torch_module_in_a_model_has_a_row():
         def call(self, x):
             return self.linear(x)
 
-    text = text_of(lambda: Mixed().summary())
-    assert re.search(r"linear.*\(Linear\).* 15 │", text)
+    text = text_of(lambda: Mixed().summary(show_trainable=True))
+    assert re.search(r"linear.*\(Linear\).* 15 │ +Y +│", text)

@@ -14,12 +14,13 @@ from lightkeras import config
 from lightkeras._data._batches import Arrays, Batches
 from lightkeras._data._checks import (
     check_batch_size,
+    check_finite,
     check_rows,
     check_shuffle,
     check_split,
     check_steps,
-    check_values,
     check_weights,
+    warn_not_finite,
     warn_unscaled,
 )
 from lightkeras._data._convert import leaves, tensors
@@ -45,8 +46,9 @@ __all__ = [
     "warn_unscaled",
 ]
 
-_NAMES = ("x", "y", "sample_weight")
 _STEPS = {"fit": "steps_per_epoch", "validate": "validation_steps"}
+_NAMES = ("x", "y", "sample_weight")
+_VALIDATION_NAMES = ("x_val", "y_val", "sample_weight_val")
 
 
 def batches(
@@ -81,7 +83,9 @@ def batches(
         ValueError: sizes, values or arguments are wrong.
     """
     batch_size, shuffle = check_batch_size(batch_size), check_shuffle(shuffle)
-    options = {"steps": _limit(steps, caller), "restart": caller != "fit"}
+    steps = check_steps(steps, _STEPS.get(caller, "steps"))
+    weights = None if class_weight is None else ClassWeights(class_weight)
+    options = {"steps": steps, "restart": caller != "fit"}
     if x is None:
         raise ValueError(
             f"{caller}() needs x. Arrays, tensors, lists, frames, loaders, datasets and generators "
@@ -92,46 +96,41 @@ def batches(
     if is_data_module(x):
         x = loader_of(x, caller)
     x, y, sample_weight = arrays_of(x, y, sample_weight)
-    weights = None if class_weight is None else ClassWeights(class_weight)
     if gives_batches(x):
         made = make(x, batch_size, shuffle, options, caller, allow_empty)
         made.class_weight = weights
-        return made
-    data = (x, y, sample_weight)
-    return _arrays(data, batch_size, weights, allow_empty, shuffle=shuffle, **options)
-
-
-def _limit(steps, caller):
-    """`steps`, at most `config.max_steps_per_epoch()`."""
-    steps = check_steps(steps, _STEPS.get(caller, "steps"))
-    most = config.max_steps_per_epoch()
-    return steps if most is None else min(steps or most, most)
+    else:
+        names = _VALIDATION_NAMES if caller == "validate" else _NAMES
+        data = checked((x, y, sample_weight), names, allow_empty)
+        made = _arrays(*data, batch_size, weights, shuffle=shuffle, **options)
+    made.limit(config.max_steps_per_epoch())
+    return made
 
 
 # ---- arrays -----------------------------------------------------------------------------------
 
 
-def _arrays(data, batch_size, weights, allow_empty, **options):
-    (x, y, w), rows = checked(data, allow_empty)
+def _arrays(trees, rows, batch_size, weights, steps, **options):
+    x, y, w = trees
     if weights is not None:
         w = weights.apply(y, w)
         weights.check(y)
     if batch_size is None:
-        steps = options["steps"]
         batch_size = max(math.ceil(rows / steps), 1) if steps else DEFAULT_BATCH
-    return Arrays(x, y, w, rows, batch_size, **options)
+    return Arrays(x, y, w, rows, batch_size, steps=steps, **options)
 
 
-def checked(data, allow_empty=False):
-    """`(x, y, sample_weight)` as trees of tensors on one device, looked at once; their length."""
+def checked(data, names=_NAMES, allow_empty=False, values=True):
+    """`(x, y, sample_weight)` as trees of tensors on one device, and their length."""
     seen: dict = {}
-    x, y, w = (tensors(part, name, seen) for part, name in zip(data, _NAMES, strict=True))
-    rows = check_rows(x, y, w, data[0], allow_empty)
+    x, y, w = (tensors(part, name, seen) for part, name in zip(data, names, strict=True))
+    rows = check_rows((x, y, w), names, data[0], allow_empty)
     w = weight_tree(w, y)
     x, y, w = _together(x, y, w)
-    check_values(x, "x")
-    check_values(y, "y")
-    check_weights(w)
+    if values:
+        warn_not_finite(x, names[0])
+        check_finite(y, names[1])
+        check_weights(w, names[2])
     return (x, y, w), rows
 
 
@@ -166,10 +165,10 @@ def split(x, y, sample_weight, validation_split):
         return (x, y, sample_weight), None
     if is_data_module(x) or gives_batches(x):
         raise ValueError(
-            f"validation_split is given, but x is a {type(x).__name__}. Only arrays can be split. "
-            "Give validation_data=..., or split a Dataset with torch.utils.data.random_split."
+            f"validation_split is given, but x is of type {type(x).__name__}. Only arrays can be "
+            "split. Give validation_data=..., or split a Dataset with torch.utils.data.random_split."
         )
-    data, rows = checked((x, y, sample_weight))
+    data, rows = checked((x, y, sample_weight), values=False)  # `batches` looks at both
     cut = math.floor(rows * (1.0 - fraction))
     if cut in (0, rows):
         raise ValueError(
@@ -208,9 +207,9 @@ def unpack_validation(data, needs_y=True):
         len(data) in (2, 3) or (len(data) == 1 and not needs_y)
     ):
         return unpack(data)
-    given = f"a {type(data).__name__}"
+    given = f"of type {type(data).__name__}"
     if isinstance(data, (tuple, list)):
-        given += f" of {len(data)}"
+        given += f" and length {len(data)}"
     raise ValueError(
         f"validation_data is {given}. A pair of x and y is accepted, or with weights three, or a "
         "loader. Write validation_data=(x_val, y_val)."

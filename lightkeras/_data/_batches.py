@@ -47,6 +47,7 @@ class Batches(ABC):
     epoch = 0
     device: torch.device | None = None
     rank, world = 0, 1
+    _asked: int | None = None  # the user's number of steps
     _first = 0  # where the next pass begins
     _offset = 0  # first batch of the running epoch in the pass over the data
 
@@ -94,7 +95,7 @@ class Batches(ABC):
 
     def on(self, device):
         """From now on give batches on `device`."""
-        self.device = torch.empty(0, device=device).device  # "cuda" becomes "cuda:0"
+        self.device = _place(device)
         return self
 
     def check_epochs(self, epochs):  # noqa: B027
@@ -102,6 +103,11 @@ class Batches(ABC):
 
     def end(self):  # noqa: B027
         """The epoch is over, also where its last batches were not taken. May be called twice."""
+
+    def limit(self, most):
+        """At most `most` batches in an epoch; None: no limit."""
+        if most is not None and (self.steps is None or self.steps > most):
+            self.steps = self._asked = most
 
     @abstractmethod
     def global_rows(self, step):
@@ -136,7 +142,7 @@ class Indexed(Batches):
         number, part = divmod(epoch, math.ceil(self.total / self.steps))
         first = part * self.steps
         stop = min(first + self.steps, self.total)
-        if stop - first < (self._asked or 0) and not self._warned:
+        if stop - first < (self._asked or 0) and not self._warned:  # as Keras does
             self._warned = True
             _warn_short(epoch, stop - first, self._asked, self.total)
         return number, first, stop
@@ -158,6 +164,9 @@ def _warn_short(epoch, steps, asked, total):
 
 class Rows(Indexed):
     """Batches cut from a known number of rows."""
+
+    rows: int
+    batch_size: int
 
     def __init__(self, rows, batch_size, **kwargs):
         super().__init__(math.ceil(rows / batch_size), **kwargs)
@@ -216,11 +225,11 @@ class Arrays(Rows):
         )
 
     def on(self, device):
-        super().on(device)
+        self.device = place = _place(device)
         away = self._away()
         size = sum(t.nbytes for t in away.values())
-        if away and self.device.type != "cpu" and size < _RESIDENT * _free_memory(self.device):
-            moved = {key: t.to(self.device) for key, t in away.items()}
+        if away and place.type != "cpu" and size < _RESIDENT * _free_memory(place):
+            moved = {key: t.to(place) for key, t in away.items()}
             self.x, self.y, self.w = map_structure(
                 lambda t: moved.get(id(t), t), (self.x, self.y, self.w)
             )
@@ -275,6 +284,11 @@ def _column(tree, cut):
             return map(list, values)
         return starmap(type(tree), values) if hasattr(tree, "_fields") else values
     return cut(tree)
+
+
+def _place(device):
+    """`device` as tensors on it tell it: "cuda" becomes "cuda:0"."""
+    return torch.empty(0, device=device).device
 
 
 def _free_memory(device):

@@ -14,12 +14,13 @@ from lightkeras._data._convert import is_structure, leaves
 
 __all__ = [
     "check_batch_size",
+    "check_finite",
     "check_rows",
     "check_shuffle",
     "check_split",
     "check_steps",
-    "check_values",
     "check_weights",
+    "warn_not_finite",
     "warn_unscaled",
 ]
 
@@ -81,27 +82,30 @@ def check_split(fraction):
 # ---- rows -------------------------------------------------------------------------------------
 
 
-def check_rows(x, y, w, given=None, allow_empty=False):
+def check_rows(trees, names, given=None, allow_empty=False):
     """The number of samples that all arrays have.
 
     Args:
-        x, y, w: Trees of tensors.
+        trees: x, y and the weights as trees of tensors.
+        names: What errors call them.
         given: x as the user gave it, for the hint.
         allow_empty: Accept arrays of 0 rows.
 
     Raises:
         ValueError: they differ, or there is none.
     """
-    named = leaves(x, "x") + leaves(y, "y") + leaves(w, "sample_weight")
-    if not leaves(x, "x"):
-        raise ValueError("x holds no array. At least one is accepted. Give the data as x.")
+    named = [pair for tree, name in zip(trees, names, strict=True) for pair in leaves(tree, name)]
+    if not leaves(trees[0], names[0]):
+        raise ValueError(
+            f"{names[0]} holds no array. At least one is accepted. Give the data as {names[0]}."
+        )
     (name, first), *others = named
     rows = len(first)
     for other, t in others:
         if len(t) != rows:
             raise ValueError(
                 f"{name} has {_samples(rows)}, {other} has {len(t)}. Every array needs one row per "
-                f"sample. {_row_hint(given, (name, first), (other, t))}"
+                f"sample. {_row_hint(names[0], given, (name, first), (other, t))}"
             )
     if rows == 0 and not allow_empty:
         raise ValueError(
@@ -115,49 +119,53 @@ def _samples(n):
     return f"{n} sample{'' if n == 1 else 's'}"
 
 
-def _row_hint(given, *pair):
+def _row_hint(x, given, one, other):
     many = len(given) if isinstance(given, (list, tuple)) and is_structure(given) else None
-    if any(len(t) == many for name, t in pair if not name.startswith("x")):
-        return f"x is a list of {many} arrays, taken as {many} inputs: np.stack(x) makes it one."
-    return "Compare " + " with ".join(f"{name} {tuple(t.shape)}" for name, t in pair) + "."
+    if len(other[1]) == many:
+        return (
+            f"{x} is a list of {many} arrays, taken as {many} inputs: np.stack({x}) makes it one."
+        )
+    return f"Compare {one[0]} {tuple(one[1].shape)} with {other[0]} {tuple(other[1].shape)}."
 
 
 # ---- values -----------------------------------------------------------------------------------
 
 
-def check_values(tree, name):
-    """Refuse NaN and infinity in targets and weights; warn of them in inputs.
+def check_finite(tree, name):
+    """Refuse NaN and infinity.
 
     A sum is finite only where all its terms are: one pass, no copy. Only where it is not are
     the values looked at one by one.
     """
     for label, t in leaves(tree, name):
-        if not t.is_floating_point():
-            continue
-        seen = t if name != "x" else t[: _SCANNED // max(t[:1].numel(), 1) + 1]
-        bad = _first_bad(seen)
-        if bad is not None:
-            _report(label, name, seen, bad)
+        said = _not_finite(label, t)
+        if said:
+            raise ValueError(f"{said} Only finite numbers are accepted. Drop or fill those rows.")
 
 
-def _first_bad(t):
-    """Index of the first value that is NaN or infinite, or None."""
-    if t.sum().isfinite():
-        return None
+def warn_not_finite(tree, name):
+    """Warn of NaN and infinity, which a model may know how to replace."""
+    for label, t in leaves(tree, name):
+        said = _not_finite(label, t[: _SCANNED // max(t[:1].numel(), 1) + 1])
+        if said:
+            warnings.warn(
+                f"{said} The loss becomes NaN unless the model replaces them. Fill them, for "
+                f"example with np.nan_to_num({label}).",
+                stacklevel=_outside(),
+            )
+
+
+def _not_finite(label, t):
+    """`y contains NaN: ...`, or an empty string."""
+    if not t.is_floating_point() or t.sum().isfinite():
+        return ""
     bad = (~t.isfinite()).nonzero()
-    return tuple(bad[0].tolist()) if len(bad) else None
-
-
-def _report(label, name, t, where):
+    if not len(bad):  # the sum overflowed, no value did
+        return ""
+    where = tuple(bad[0].tolist())
     found = "NaN" if t[where].isnan() else "infinite values"
-    count = int((~t.isfinite()).sum())
-    said = f"{label} contains {found}: {count} of {t.numel()} values, the first at {_spot(where)}."
-    if name != "x":
-        raise ValueError(f"{said} Only finite numbers are accepted. Drop or fill those rows.")
-    warnings.warn(
-        f"{said} The loss becomes NaN unless the model replaces them. Fill them, for example "
-        "with np.nan_to_num(x).",
-        stacklevel=_outside(),
+    return (
+        f"{label} contains {found}: {len(bad)} of {t.numel()} values, the first at {_spot(where)}."
     )
 
 
@@ -165,10 +173,10 @@ def _spot(where):
     return f"[{', '.join(map(str, where))}]"
 
 
-def check_weights(w):
+def check_weights(w, name):
     """Refuse NaN in `sample_weight`; warn where all weights of an output are 0."""
-    check_values(w, "sample_weight")
-    for label, t in leaves(w, "sample_weight"):
+    check_finite(w, name)
+    for label, t in leaves(w, name):
         if len(t) and not t.any():
             warnings.warn(
                 f"{label} is 0 for every sample. Nothing is learned from weights of 0. "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from decimal import Decimal
 from numbers import Number, Rational
 
@@ -31,7 +32,7 @@ def is_structure(value) -> bool:
     >>> is_structure([np.zeros(3), np.zeros(3)]), is_structure({"a": [1, 2]})
     (True, True)
     """
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return True
     return isinstance(value, (list, tuple)) and any(map(_is_part, value))
 
@@ -39,7 +40,7 @@ def is_structure(value) -> bool:
 def _is_part(item):
     if isinstance(item, (list, tuple)):
         return len(item) > 0 and is_structure(item[:1])
-    return isinstance(item, dict) or (is_array_like(item) and np.ndim(item) > 0)
+    return isinstance(item, Mapping) or (is_array_like(item) and np.ndim(item) > 0)
 
 
 def tensors(value, name, seen=None):
@@ -55,7 +56,7 @@ def tensors(value, name, seen=None):
         return None
     if seen is None and isinstance(value, torch.Tensor):
         return tensor(value, name)
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {k: tensors(v, f"{name}[{k!r}]", seen) for k, v in value.items()}
     if is_structure(value):
         items = [tensors(v, f"{name}[{i}]", seen) for i, v in enumerate(value)]
@@ -134,10 +135,11 @@ def _to_numpy(value, name):
         )
     if isinstance(value, (list, tuple, range, Number)) or hasattr(value, "__array__"):
         return _from_list(value, name)
+    call = callable(value) and not isinstance(value, type)
     raise TypeError(
-        f"{name} is a {type(value).__name__}. Arrays, tensors, lists of numbers, frames, and lists "
-        "or dicts of them are accepted; so are DataLoader, Dataset, PyDataset and generators. "
-        "Convert it with np.asarray."
+        f"{name} is of type {type(value).__name__}. Arrays, tensors, lists of numbers, frames, and "
+        "lists or dicts of them are accepted, DataLoader, Dataset, PyDataset and generators too. "
+        + (f"Call it: {name}()." if call else "Convert it with np.asarray.")
     )
 
 
@@ -145,8 +147,8 @@ def _from_pandas(value, name):
     """A frame gives `(rows, columns)`, a series `(rows, 1)`, as Keras takes them."""
     array = value.to_numpy()
     if array.dtype == object and value.ndim == 2:
-        for i, column in enumerate(value.columns):  # an error then names the column
-            _plain(value.iloc[:, i].to_numpy(), f"{name}[{column!r}]")
+        columns = [(value.iloc[:, i].to_numpy(), c) for i, c in enumerate(value.columns)]
+        return np.stack([_plain(part, f"{name}[{c!r}]") for part, c in columns], axis=1)
     return array if array.ndim > 1 else array[:, None]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
+from collections.abc import Mapping, Set
 
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
@@ -34,9 +35,11 @@ def _is_py_dataset(x):
 
 def gives_batches(x):
     """Whether x makes batches or rows itself, and is no array and no structure of arrays."""
-    if isinstance(x, (str, bytes, list, tuple, dict, range)) or is_array_like(x):
+    if isinstance(x, (str, bytes, list, tuple, range, Set, Mapping)) or is_array_like(x):
         return False
-    return isinstance(x, (DataLoader, Dataset)) or _is_py_dataset(x) or hasattr(x, "__iter__")
+    if isinstance(x, (DataLoader, Dataset)) or _is_py_dataset(x):
+        return True
+    return hasattr(x, "__iter__") and not hasattr(x, "shape")  # a sparse matrix has both
 
 
 def arrays_of(x, y, sample_weight):
@@ -50,7 +53,7 @@ def arrays_of(x, y, sample_weight):
     for name, value in (("y", y), ("sample_weight", sample_weight)):
         if value is not None:
             raise ValueError(
-                f"{name} is given, but x is a {type(x).__name__}, which brings its own. Its "
+                f"{name} is given, but x is of type {type(x).__name__}, which brings its own. Its "
                 f"batches (x, y, sample_weight) are used. Leave {name} out."
             )
     return unpack(x.tensors) if type(x) is TensorDataset else (x, None, None)
@@ -70,8 +73,8 @@ def make(x, batch_size, shuffle, options, caller, allow_empty):
         return MapDataset(x, batch_size or DEFAULT_BATCH, shuffle=shuffle, **options)
     if batch_size is not None:
         warnings.warn(
-            f"batch_size={batch_size} is not used: a {type(x).__name__} makes its own batches. "
-            "Set the size where they are made, and leave batch_size out.",
+            f"batch_size={batch_size} is not used: data of type {type(x).__name__} comes in "
+            "batches of its own. Set the size where they are made, and leave batch_size out.",
             stacklevel=_outside(),
         )
     if _is_py_dataset(x):
@@ -136,8 +139,8 @@ def loader_of(module, caller, required=True):
     loader = next(filter(_present, (_loader(module, name) for name in names)), None)
     if loader is None and required:
         raise ValueError(
-            f"{caller}() needs a {' or '.join(names)}, which {type(module).__name__} does not have. "
-            f"Add the method, or give {caller}() a loader."
+            f"{caller}() needs a {' or '.join(names)}, which {type(module).__name__} does not "
+            f"have. Add the method, or give {caller}() a loader."
         )
     return loader
 

@@ -228,6 +228,7 @@ class Stream(Made):
         self.source = source
         self.once = hasattr(source, "__next__")
         self.steps = length if steps is None else min(steps, length or steps)
+        self._length = length
         self.loader, self.hooks, self.name = loader, hooks, name
         self.batch_size = getattr(loader, "batch_size", None)
         self._cuts_share = loader is None
@@ -264,27 +265,32 @@ class Stream(Made):
         """The user's batches of one epoch."""
         _set_epoch(self.loader, epoch)
         running = self._running
-        batch = _END if running is None else next(running, _END)
-        if batch is _END:
+        if running is None:
+            running = iter(self.source)
+        batch = next(running, _END)
+        if batch is _END and self._running is not None:
             running = iter(self.source)  # of a generator itself: it ends at once
             batch = next(running, _END)
-        lasts = self.once or (self._asked is not None and not self._restart)
+        lasts = self.once or (self.steps != self._length and not self._restart)
         self._running = running if lasts else None
         step = 0
         while batch is not _END:
             self._given = True
             yield batch
             step += 1
-            if step == self._asked:
-                return
+            if step == self.steps:
+                break
             batch = next(running, _END)
-        self._running = None
-        self._ended(epoch, step)
+        else:
+            self._running = None
+        if step < (self._asked or 1):
+            self._ended(epoch, step)
 
     def _ended(self, epoch, step):
+        """The source ended before the steps that were asked for."""
         if step == 0 and not self._allow_empty:
             raise self._no_batches()
-        if self._asked is None or self._warned:
+        if step == 0 or self._warned:
             return
         said = f"{self.name} ended after {step} of {self._asked} steps in epoch {epoch + 1}."
         if self.once:
@@ -314,5 +320,8 @@ def _set_epoch(loader, epoch):
     """Tell the loader's samplers the epoch, as Lightning does."""
     batch_sampler = getattr(loader, "batch_sampler", None)
     for sampler in (getattr(loader, "sampler", None), getattr(batch_sampler, "sampler", None)):
-        if hasattr(sampler, "set_epoch"):
-            sampler.set_epoch(epoch)
+        getattr(sampler, "set_epoch", _ignore)(epoch)
+
+
+def _ignore(epoch):
+    pass

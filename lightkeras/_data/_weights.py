@@ -83,8 +83,9 @@ class ClassWeights:
         if isinstance(value, (list, tuple, np.ndarray, torch.Tensor)):
             value = dict(enumerate(value))
         if not isinstance(value, dict) or not value:
+            given = "empty" if value == {} else f"of type {type(value).__name__}"
             raise TypeError(
-                f"class_weight is {'empty' if value == {} else type(value).__name__}. A dict of "
+                f"class_weight is {given}. A dict of "
                 "classes and weights is accepted, or a list of weights. Write {0: 1.0, 1: 5.0}."
             )
         weights = {self._class(k): self._weight(k, v) for k, v in value.items()}
@@ -155,7 +156,7 @@ class ClassWeights:
         if without:
             _warn(f"class_weight has no weight for {_listed(without)}: they weigh 1.")
         if never:
-            _warn(f"class_weight names {_listed(never)}: y, {_listed(present)}, has none of them.")
+            _warn(f"class_weight names {_listed(never)}, but y has only {_listed(present)}.")
 
 
 def _listed(classes):

@@ -128,9 +128,9 @@ class Callback(metaclass=Configurable):
     def _say(self, text):
         """Print a line below the progress line that may be standing there."""
         drawn = (self.params or {}).get("verbose", 0) not in (0, 2)
-        drawn = drawn and _progress.is_redrawn(sys.stdout)
+        below = "\n" if drawn and _progress.is_redrawn(sys.stdout) else ""
         if is_chief():
-            _progress.write(f"{chr(10) * drawn}{text}\n")
+            _progress.write(f"{below}{text}\n")
 
 
 def overrides(callback, hook, base=None):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import operator
 import warnings
 
+import numpy as np
+
 from lightkeras._config import warn_old
 from lightkeras._registry import did_you_mean, unknown
 from lightkeras._tree import flatten
@@ -40,10 +42,16 @@ class _Monitor(Callback):
         min_delta: A smaller change does not count as better.
 
     Raises:
+        TypeError: `monitor` is no name.
         ValueError: `mode` is something else.
     """
 
     def __init__(self, monitor="val_loss", mode="auto", baseline=None, min_delta=0):
+        if not isinstance(monitor, str):
+            raise TypeError(
+                f"{type(self).__name__} got monitor={monitor!r}. It is the name of a value. "
+                "Type monitor='val_loss'; other arguments go by their names."
+            )
         if mode not in ("auto", "min", "max"):
             raise unknown("mode", mode, ("auto", "min", "max"))
         self.monitor = monitor
@@ -68,7 +76,8 @@ class _Monitor(Callback):
         if self.monitor_op is None:
             self.monitor_op = self._direction()
         gain = self.min_delta if self.monitor_op is operator.gt else -self.min_delta
-        return bool(self.monitor_op(value - gain, reference))
+        # Logs come from float32: what differs less than that does not differ.
+        return bool(self.monitor_op(np.float32(value - gain), np.float32(reference)))
 
     def _direction(self):
         name = self.monitor.removeprefix("val_")
@@ -76,7 +85,8 @@ class _Monitor(Callback):
             own = getattr(metric, "name", None)
             if own and (name == own or name.endswith(f"_{own}")):
                 up = getattr(metric, "higher_is_better", None)  # what torchmetrics calls it
-                up = {"up": True, "down": False}.get(getattr(metric, "_direction", None), up)
+                direction = getattr(metric, "_direction", None)
+                up = direction == "up" if direction in ("up", "down") else up
                 if up is not None:
                     return operator.gt if up else operator.lt
         if name.endswith("loss"):

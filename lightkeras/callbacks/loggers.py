@@ -11,6 +11,7 @@ import urllib.parse
 import urllib.request
 import warnings
 from collections.abc import Iterable
+from typing import Any
 
 from lightkeras._progress import Progress
 from lightkeras._ranks import is_chief
@@ -31,7 +32,7 @@ class ProgbarLogger(Callback):
     """
 
     def __init__(self):
-        self._line = None
+        self._line: Any = None
         self._training = False  # validation inside fit prints nothing
 
     def _start(self, epochs=1):
@@ -117,9 +118,9 @@ class CSVLogger(Callback):
         self.filename = os.fspath(filename)
         self.sep = separator
         self.append = append
-        self.keys = None
-        self.csv_file = None
-        self.writer = None
+        self.keys: Any = None
+        self.csv_file: Any = None
+        self.writer: Any = None
 
     def on_train_begin(self, logs=None):
         self._abort()
@@ -157,7 +158,8 @@ class CSVLogger(Callback):
 
 
 def _cell(value):
-    if isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", 1):
+    scalar = isinstance(value, str) or getattr(value, "ndim", 1) == 0
+    if isinstance(value, Iterable) and not scalar:
         return f'"[{", ".join(map(str, value))}]"'
     return value
 

@@ -394,7 +394,7 @@ class Layer(torch.nn.Module, metaclass=Configurable):
         view = next((v for v in self.views if v.name == name), None) or View(name, _attribute(self, name))
         dtype = torch_dtype(dtype or self.dtype_policy.variable_dtype)
         default = "glorot_uniform" if dtype.is_floating_point else "zeros"
-        make = initializers.get(initializer or default)
+        make = initializers.get(default if initializer is None else initializer)
         value = torch.as_tensor(make(tuple(shape or ()), dtype=dtype), dtype=dtype).detach()
         value = view.to_torch(value).contiguous()
         weight = Weight(value, self._trainable) if trainable else State(value)

@@ -6,6 +6,7 @@ from lightkeras import _registry
 from lightkeras.losses import classification, regression, structured
 from lightkeras.losses._base import Loss, LossFunctionWrapper, function_config
 from lightkeras.losses._checks import check_output, check_targets
+from lightkeras.losses._torch import TorchLoss, is_torch_loss
 from lightkeras.losses.classification import *  # noqa: F403
 from lightkeras.losses.regression import *  # noqa: F403
 from lightkeras.losses.structured import *  # noqa: F403
@@ -14,6 +15,7 @@ __all__ = [
     "Loss",
     "LossFunctionWrapper",
     "Reduction",
+    "TorchLoss",
     "check_output",
     "check_targets",
     "deserialize",
@@ -85,8 +87,8 @@ def resolve(identifier, y_shape=None, y_pred_shape=None):
     """A `Loss` object for what `compile(loss=...)` accepts; None stays None.
 
     Args:
-        identifier: A name, a function or a loss object. "crossentropy" and "ce" become the one
-            of the three crossentropies that the shapes ask for.
+        identifier: A name, a function, or a loss object of ours or of torch.nn. "crossentropy"
+            and "ce" become the one of the three crossentropies that the shapes ask for.
         y_shape, y_pred_shape: Shapes of targets and outputs, for these two names.
 
     Raises:
@@ -100,6 +102,8 @@ def resolve(identifier, y_shape=None, y_pred_shape=None):
             f"loss={identifier.__name__} is a class. A name, a function or an object is accepted. "
             f"Use {identifier.__name__}()."
         )
+    if is_torch_loss(identifier):
+        return TorchLoss(identifier)
     name = identifier if isinstance(identifier, str) else None
     if name in ("crossentropy", "ce"):
         identifier = f"{kind_of_targets(y_shape, y_pred_shape)}_crossentropy"

@@ -181,6 +181,12 @@ def mean_kernel(fn):
     return register
 
 
+def integer_targets(fn):
+    """Decorator for a loss of class numbers: a `LossFunctionWrapper` hands them on as they are."""
+    fn.integer_targets = True
+    return fn
+
+
 def function_config(fn):
     """Keras's serialized form of a plain function; a loss or metric object is no function."""
     if hasattr(fn, "get_config"):

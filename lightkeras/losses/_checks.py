@@ -28,8 +28,11 @@ def identify(loss):
 
     if isinstance(loss, str):
         loss = losses.table.entries.get(loss)
-    if isinstance(loss, type) and issubclass(loss, losses.LossFunctionWrapper):
-        loss = loss() if loss is not losses.LossFunctionWrapper else None
+    if isinstance(loss, type):
+        wraps = (
+            issubclass(loss, losses.LossFunctionWrapper) and loss in losses.table.entries.values()
+        )
+        loss = losses.get(loss) if wraps and loss is not losses.LossFunctionWrapper else None
     options = {}
     while isinstance(loss, (partial, losses.LossFunctionWrapper)):
         if isinstance(loss, partial):

@@ -19,6 +19,7 @@ from lightkeras.losses._base import (
     LossFunctionWrapper,
     aligned,
     floating,
+    integer_targets,
     mean_kernel,
     mismatch,
 )
@@ -144,6 +145,7 @@ def _towards_equal(y_true, label_smoothing):
     return y_true * (1.0 - label_smoothing) + label_smoothing / y_true.shape[-1]
 
 
+@integer_targets
 def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False, ignore_class=None, axis=-1):
     """`-log(p[y_true])` for targets that are class numbers, from 0.
 
@@ -170,9 +172,6 @@ def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False, ignore_cl
     values = torch.where(valid, values, 0.0)
     values._keras_mask = valid
     return values
-
-
-sparse_categorical_crossentropy.integer_targets = True
 
 
 @mean_kernel(sparse_categorical_crossentropy)
@@ -219,6 +218,7 @@ def categorical_focal_crossentropy(
     return (alpha * (1.0 - p).pow(gamma) * -y_true * p.log()).sum(axis)
 
 
+@integer_targets
 def categorical_generalized_cross_entropy(y_true, y_pred, q):
     """`(1 - p[y_true]**q) / q` for targets that are class numbers; robust to wrong labels.
 
@@ -231,9 +231,6 @@ def categorical_generalized_cross_entropy(y_true, y_pred, q):
     y_true = _class_numbers(y_true, y_pred, -1)
     p = y_pred.gather(-1, y_true.unsqueeze(-1)).squeeze(-1)
     return (1.0 - p.pow(q)) / q
-
-
-categorical_generalized_cross_entropy.integer_targets = True
 
 
 # ---- distributions ----------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from lightkeras.config import epsilon
-from lightkeras.losses._base import LossFunctionWrapper, aligned, floating
+from lightkeras.losses._base import LossFunctionWrapper, aligned, floating, integer_targets
 
 __all__ = ["CTC", "Circle", "Dice", "Tversky", "circle", "ctc", "dice", "tversky"]
 
@@ -48,6 +48,7 @@ def tversky(y_true, y_pred, alpha=0.5, beta=0.5, axis=None):
 # ---- similarity of embeddings -----------------------------------------------------------------
 
 
+@integer_targets
 def circle(
     y_true,
     y_pred,
@@ -89,9 +90,6 @@ def circle(
     return values
 
 
-circle.integer_targets = True
-
-
 def _column(labels, device):
     return torch.as_tensor(labels, device=device).to(torch.int64).reshape(-1, 1)
 
@@ -99,6 +97,7 @@ def _column(labels, device):
 # ---- sequences --------------------------------------------------------------------------------
 
 
+@integer_targets
 def ctc(y_true, y_pred):
     """Connectionist temporal classification: targets that are not aligned with the outputs.
 
@@ -131,9 +130,6 @@ def ctc(y_true, y_pred):
         (y_true != 0).sum(-1),
         reduction="none",
     )
-
-
-ctc.integer_targets = True
 
 
 # ---- classes ----------------------------------------------------------------------------------

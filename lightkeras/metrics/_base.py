@@ -180,14 +180,25 @@ def as_tensor(x, like=None):
     return x if like is None or x.device == like.device else x.to(like.device)
 
 
+def comparable(y_true, y_pred):
+    """Whether both are tensors on one device, without a gradient."""
+    return (
+        isinstance(y_pred, Tensor)
+        and isinstance(y_true, Tensor)
+        and not y_pred.requires_grad
+        and y_true.device == y_pred.device
+    )
+
+
 def pair(name, y_true, y_pred):
     """Both as tensors of one shape.
 
     Raises:
         ValueError: the shapes differ by more than a last axis of size 1.
     """
-    y_pred = as_tensor(y_pred)
-    y_true = as_tensor(y_true, y_pred)
+    if not comparable(y_true, y_pred):
+        y_pred = as_tensor(y_pred)
+        y_true = as_tensor(y_true, y_pred)
     if y_true.shape != y_pred.shape:
         y_true, y_pred = same_rank(y_true, y_pred)
         if y_true.shape != y_pred.shape:
@@ -224,23 +235,27 @@ def per_row(values, weight, reduce):
 class _Reduction(Metric):
     """A metric of values, whose state begins with their sum."""
 
+    _reduce = staticmethod(torch.sum)  # of the values of one row
+
     def __init__(self, name=None, dtype=None):
         super().__init__(name=name, dtype=dtype)
         self.total = self.add_variable((), dtype=self._dtype, name="total")
 
-    def _prepare(self, values, sample_weight):
-        """Values and weights as tensors; the state follows the values' device."""
-        own_mask = getattr(values, "_keras_mask", None)
-        values = as_tensor(values)
+    def _tensor(self, values):
+        """Values as a tensor without a gradient; the state follows to its device."""
+        if not isinstance(values, Tensor) or values.requires_grad:
+            values = as_tensor(values)
         if values.device != self.total.device:
             self.to(values.device)
-        if sample_weight is not None:
-            values = values.to(self._dtype)
-            if own_mask is None:
-                sample_weight = as_weight(sample_weight, values)
-            else:
-                sample_weight = masked_weight(sample_weight, own_mask, values)
-        return values, sample_weight
+        return values
+
+    def _weighted(self, values, sample_weight):
+        """(weighted values, weights), both one number per row."""
+        own_mask = getattr(values, "_keras_mask", None)
+        values = self._tensor(values).to(self._dtype)
+        if own_mask is not None:
+            sample_weight = masked_weight(sample_weight, own_mask, values)
+        return per_row(values, as_weight(sample_weight, values), self._reduce)
 
 
 class Sum(_Reduction):
@@ -262,9 +277,10 @@ class Sum(_Reduction):
             values: Numbers, an array or a tensor.
             sample_weight: One weight per row, or one per value.
         """
-        values, weight = self._prepare(values, sample_weight)
-        if weight is not None:
-            values, _ = per_row(values, weight, torch.sum)
+        if sample_weight is None:
+            values = self._tensor(values)
+        else:
+            values, _ = self._weighted(values, sample_weight)
         self.total.add_(values.sum(dtype=self._dtype))
 
     def result(self):
@@ -285,6 +301,8 @@ class Mean(_Reduction):
     tensor(4.)
     """
 
+    _reduce = staticmethod(torch.mean)
+
     def __init__(self, name="mean", dtype=None):
         super().__init__(name=name, dtype=dtype)
         self.count = self.add_variable((), dtype=self._dtype, name="count")
@@ -296,14 +314,21 @@ class Mean(_Reduction):
             values: One number, or an array or tensor `(rows, ...)`.
             sample_weight: One weight per row, or one per value.
         """
-        values, weight = self._prepare(values, sample_weight)
-        if weight is not None:
-            values, weight = per_row(values, weight, torch.mean)
+        if sample_weight is not None:
+            values, weight = self._weighted(values, sample_weight)
             self.total.add_(values.sum())
             self.count.add_(weight.sum())
-        elif values.numel():
+            return
+        if (
+            not isinstance(values, Tensor)
+            or values.requires_grad
+            or values.device != self.total.device
+        ):
+            values = self._tensor(values)
+        size = values.numel()
+        if size:
             rows = values.shape[0] if values.ndim else 1
-            self.total.add_(values.sum(dtype=self._dtype), alpha=rows / values.numel())
+            self.total.add_(values.sum(dtype=self._dtype), alpha=rows / size)
             self.count.add_(rows)
 
     def result(self):

@@ -9,7 +9,7 @@ import torch
 
 from lightkeras._dtypes import torch_dtype
 from lightkeras.losses._base import mismatch
-from lightkeras.metrics._base import MeanMetricWrapper, as_tensor, pair
+from lightkeras.metrics._base import MeanMetricWrapper, as_tensor, comparable, pair
 
 __all__ = [
     "Accuracy",
@@ -18,7 +18,6 @@ __all__ = [
     "SparseCategoricalAccuracy",
     "SparseTopKCategoricalAccuracy",
     "TopKCategoricalAccuracy",
-    "accuracy",
     "binary_accuracy",
     "categorical_accuracy",
     "sparse_categorical_accuracy",
@@ -29,11 +28,6 @@ __all__ = [
 
 # ---- functions --------------------------------------------------------------------------------
 # Each stands on one that returns booleans: the classes sum these, without a pass to make floats.
-
-
-def accuracy(y_true, y_pred):
-    """Where targets and outputs are equal numbers."""
-    return _equal(y_true, y_pred).to(torch_dtype())
 
 
 def _equal(y_true, y_pred):
@@ -84,8 +78,9 @@ def _sparse(y_true, y_pred):
 
 
 def _class_numbers(name, y_true, y_pred):
-    y_pred = as_tensor(y_pred)
-    y_true = as_tensor(y_true, y_pred)
+    if not comparable(y_true, y_pred):
+        y_pred = as_tensor(y_pred)
+        y_true = as_tensor(y_true, y_pred)
     if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1:
         y_true = y_true.squeeze(-1)
     if y_true.shape != y_pred.shape[:-1]:
@@ -121,7 +116,6 @@ def _among_highest(classes, y_pred, k):
 
 
 class _Accuracy(MeanMetricWrapper):
-    _any_keyword = False
     _direction = "up"
 
 

@@ -18,7 +18,6 @@ __all__ = [
 
 
 class _LossMetric(MeanMetricWrapper):
-    _any_keyword = False
     _direction = "down"
 
 

@@ -29,7 +29,6 @@ __all__ = [
 
 
 class _Error(MeanMetricWrapper):
-    _any_keyword = False
     _direction = "down"
 
 
@@ -104,7 +103,6 @@ def _cosine_similarity(y_true, y_pred, axis=-1):
 
 
 class _Agreement(MeanMetricWrapper):
-    _any_keyword = False
     _direction = "up"
 
 

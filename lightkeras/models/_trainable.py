@@ -1,2 +1,674 @@
+"""What a model gets from training: compile, fit, evaluate, predict and their one-batch forms."""
+
+from __future__ import annotations
+
+import inspect
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from lightkeras import _data, callbacks as callbacks_module, losses, metrics as metrics_module
+from lightkeras._config import modernize, unexpected
+from lightkeras._flags import environment_flags
+from lightkeras._step import Compiled, rows_of
+from lightkeras._tree import flatten, map_structure
+from lightkeras.layers import Layer
+from lightkeras.layers._layer import _device_of, _pending, training_mode
+
+__all__ = ["Trainable"]
+
+
 class Trainable:
-    _compiled = None
+    """The training half of a model."""
+
+    _compiled: Compiled | None = None
+    _penalties: tuple = ()
+
+    # ---- compile ------------------------------------------------------------------------------
+
+    def compile(
+        self,
+        optimizer="rmsprop",
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
+        run_eagerly=False,
+        steps_per_execution=1,
+        jit_compile="auto",
+        auto_scale_loss=True,
+        trainer=None,
+    ):
+        """Say how the model is trained.
+
+        Args:
+            optimizer: Name, config, our optimizer, or a torch optimizer; `(optimizer, scheduler)`
+                for a torch scheduler, stepped once an epoch.
+            loss: Name, function or object; a list or a dict with one for each output.
+            loss_weights: Factors of the losses of several outputs.
+            metrics: Names, functions, objects (torchmetrics' too); for several outputs a list of
+                lists or a dict.
+            weighted_metrics: The same, given `sample_weight` and `class_weight`.
+            run_eagerly: Never compile, whatever `jit_compile` says.
+            steps_per_execution: Steps taken at a time; chosen by itself if 1.
+            jit_compile: True compiles the model with torch.compile.
+            auto_scale_loss: Kept for Keras's sake; precision="16-mixed" scales by itself.
+            trainer: Dict of Lightning Trainer flags used by every `fit`.
+
+        Raises:
+            ValueError: something is unknown, or loss and last layer cannot belong together.
+            TypeError: an argument has the wrong type.
+        """
+        if isinstance(metrics, str):
+            metrics = [metrics]
+        if isinstance(optimizer, type):
+            raise ValueError(
+                f"compile(optimizer={optimizer.__name__}) is a class. An optimizer is a name or an object. "
+                f"Type {optimizer.__name__}()."
+            )
+        self.__dict__["_compiled"] = Compiled(
+            optimizer,
+            loss,
+            loss_weights,
+            metrics,
+            weighted_metrics,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+            auto_scale_loss=auto_scale_loss,
+            trainer=dict(trainer or {}),
+        )
+        self.__dict__["_compiled_by_user"] = True
+        if self.built:
+            self._compiled.trained = [p for p in self.parameters() if p.requires_grad]
+        self._check_head()
+
+    @property
+    def compiled(self):
+        """Whether `compile` has been called."""
+        return self._compiled is not None
+
+    @property
+    def optimizer(self):
+        """The optimizer that `compile` was given, or None."""
+        return None if self._compiled is None else self._compiled.optimizer
+
+    @optimizer.setter
+    def optimizer(self, value):
+        if self._compiled is None:
+            self.compile(optimizer=value)
+        else:
+            self._compiled.optimizer = value
+
+    @property
+    def loss(self):
+        """The loss that `compile` was given."""
+        return None if self._compiled is None else self._compiled.config["loss"]
+
+    @property
+    def metrics(self):
+        """Metrics: the loss's mean, those of `compile`, and those set as attributes."""
+        found = []
+        if self._compiled is not None:
+            found.append(self._compiled.loss_mean)
+            if self._compiled.config["metrics"] or self._compiled.config["weighted_metrics"]:
+                found.append(self._compiled.metrics)
+        return found + self._own_metrics()
+
+    def _own_metrics(self):
+        return [
+            value
+            for module in self.modules()
+            for value in vars(module).values()
+            if isinstance(value, metrics_module.Metric)
+        ]
+
+    def reset_metrics(self):
+        """Start all metrics anew."""
+        if self._compiled is not None:
+            self._compiled.reset()
+        for metric in self.metrics:
+            metric.reset_state()
+
+    def get_metrics_result(self):
+        """{name: value} of all metrics so far."""
+        result = self._compiled.results() if self._compiled is not None else {}
+        for metric in self._own_metrics():
+            value = metric.result()
+            result.update(value if isinstance(value, dict) else {metric.name: value})
+        return result
+
+    def _need_compiled(self, method):
+        if self._compiled is None and not self._overrides("train_step"):
+            raise ValueError(
+                f"{method}() on {self.name!r}, which is not compiled. Optimizer, loss and metrics are set by "
+                'compile(). Type model.compile("adam", loss="mse") first.'
+            )
+        if self._compiled is None:
+            self.__dict__["_compiled"] = Compiled("rmsprop", None, None, None, None)
+
+    def _overrides(self, name):
+        return getattr(type(self), name) is not getattr(Trainable, name)
+
+    def _check_head(self):
+        """Losses that cannot fit the last layer's activation are refused at `compile`."""
+        config = self._compiled.config["loss"]
+        if isinstance(config, (list, dict)) or self._plan is None or len(self.outputs) != 1:
+            return
+        last = self.outputs[0]._keras_history[0]
+        activation = getattr(last, "activation", None)
+        if config is not None and activation is not None and self.outputs[0].ndim:
+            losses.check_output(config, activation.__name__, self.outputs[0].shape[-1])
+
+    # ---- one batch, for overriding ------------------------------------------------------------
+
+    def train_step(self, data):
+        """One training step; override it for a loop of one's own.
+
+        Args:
+            data: `(x,)`, `(x, y)` or `(x, y, sample_weight)`, tensors.
+
+        Returns:
+            {name: value} to show and record.
+        """
+        self._train_batch(*_data.unpack(data))
+        return self.get_metrics_result()
+
+    def test_step(self, data):
+        """One step of `evaluate` and of validation; override it where `train_step` needs it."""
+        self._test_batch(*_data.unpack(data))
+        return self.get_metrics_result()
+
+    def predict_step(self, data):
+        """Outputs for one batch of `predict`."""
+        return self(_data.unpack(data)[0])
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The loss to minimize, with what layers and regularizers add."""
+        if self._compiled.parts is None:
+            self._compiled.bind(self.output_names, y, y_pred)
+        return self._compiled.loss(self, y, y_pred, sample_weight)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Add a batch to the metrics; returns {name: value} so far."""
+        self._compiled.update_metrics(y, y_pred, sample_weight)
+        return self.get_metrics_result()
+
+    def _extra_losses(self):
+        """Regularization terms, and what `add_loss` was given in this call."""
+        terms = [regularizer(view.to_keras(p)) for regularizer, view, p in self._penalties]
+        for layer in _pending:
+            terms += layer._added_losses
+        return terms
+
+    def _loss_of(self, x, y, w):
+        """(loss, outputs) of a batch; the loss is added to its mean."""
+        y_pred = self(x)
+        loss = self.compute_loss(x, y, y_pred, w)
+        self._compiled.loss_mean.add(loss, rows_of(y_pred))
+        return loss, y_pred
+
+    def _train_batch(self, x, y=None, w=None):
+        compiled = self._compiled
+        loss, y_pred = self._loss_of(x, y, w)
+        optimizer = compiled.optimizer
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        self._update_metrics(x, y, y_pred, w)
+
+    def _test_batch(self, x, y=None, w=None):
+        _, y_pred = self._loss_of(x, y, w)
+        self._update_metrics(x, y, y_pred, w)
+
+    def _update_metrics(self, x, y, y_pred, w):
+        if self._overrides("compute_metrics"):
+            with torch.no_grad():
+                self.__dict__["_step_logs"] = self.compute_metrics(x, y, y_pred, w)
+        else:
+            self._compiled.update_metrics(y, y_pred, w)
+
+    def _run_step(self, mode):
+        """Function `(x, y, w)` of one train or test step: ours, or the user's."""
+        if not self._overrides(f"{mode}_step"):
+            return self._train_batch if mode == "train" else self._test_batch
+        step = getattr(self, f"{mode}_step")
+
+        def run(x, y=None, w=None):
+            data = (x,) if y is None else (x, y) if w is None else (x, y, w)
+            if _pending:
+                self.clear_losses()
+            self.__dict__["_step_logs"] = step(data)
+
+        return run
+
+    def _logs(self):
+        """{name: float} of the epoch so far; reads tensors back from the device."""
+        named = self.__dict__.get("_step_logs")
+        if named is None:
+            named = self._compiled.results()
+        elif not self._overrides("train_step"):
+            named = {**self._compiled.results(), **named}
+        return dict(sorted(_floats(named).items()))
+
+    # ---- getting ready ------------------------------------------------------------------------
+
+    def _prepare(self, batches, training):
+        """Before the first step: weights exist, losses and metrics are bound, targets are checked."""
+        compiled = self._compiled
+        self.__dict__["_step_logs"] = None
+        own_step = self._overrides("train_step" if training else "test_step")
+        if not (own_step and self.built) and (compiled.parts is None or not self.built):
+            self._first_look(batches, own_step)
+        if isinstance(batches, _data.Batches) and not own_step:
+            self._check_targets(batches)
+        if training:
+            self._bind_optimizer()
+        self.__dict__["_penalties"] = tuple(self._find_penalties())
+
+    def _first_look(self, batches, own_step):
+        """Run the first rows once, to build what is not built and to see the outputs' shapes."""
+        x, y, _ = batches.peek()
+        few = lambda t: None if t is None else t[:2]  # noqa: E731
+        x, y = map_structure(few, x), map_structure(few, y)
+        try:
+            with torch.no_grad(), training_mode(self, False):
+                y_pred = self(_to(x, _device_of(self)))
+        except (TypeError, NotImplementedError):
+            if own_step:  # a model that is only trained by its own step need have no call()
+                return
+            raise
+        self.clear_losses()
+        if self._compiled.parts is None and not own_step:
+            self._compiled.bind(self.output_names, y, y_pred)
+            self._compiled.output_shape = map_structure(lambda t: tuple(t.shape), y_pred)
+
+    def _check_targets(self, batches):
+        part = self._compiled.single if self._compiled.parts else None
+        y = getattr(batches, "y", None)
+        if part is not None and isinstance(y, torch.Tensor) and part.loss is not None:
+            losses.check_targets(part.loss, y, (None, *self._compiled.output_shape[1:]))
+
+    def _bind_optimizer(self):
+        compiled = self._compiled
+        weights = [w for w in self.weights if w.requires_grad]
+        if compiled.trained is None:
+            compiled.trained = [p for p in self.parameters() if p.requires_grad]
+        if isinstance(compiled.optimizer, torch.optim.Optimizer) and not hasattr(
+            compiled.optimizer, "build"
+        ):
+            return  # a torch optimizer knows its parameters
+        if weights and not getattr(compiled.optimizer, "built", False):
+            compiled.optimizer = compiled.optimizer.build(weights)
+
+    def _find_penalties(self):
+        for module in self.modules():
+            for row in module._rows if isinstance(module, Layer) else ():
+                parameter = getattr(module, row.view.attribute)
+                if parameter.regularizer is not None and parameter.requires_grad:
+                    yield parameter.regularizer, row.view, parameter
+
+    @contextmanager
+    def _as_compiled(self):
+        """What was trainable at `compile` is trained, where everything was frozen since.
+
+        The GAN scripts of Keras 2 freeze the discriminator after compiling it and go on training
+        it by its own `train_on_batch`.
+        """
+        trained = self._compiled.trained
+        frozen = trained and not any(p.requires_grad for p in self.parameters())
+        for p in trained if frozen else ():
+            p.requires_grad_(True)
+        try:
+            yield
+        finally:
+            for p in trained if frozen else ():
+                p.requires_grad_(False)
+
+    # ---- fit ----------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        shuffle=True,
+        class_weight=None,
+        sample_weight=None,
+        initial_epoch=0,
+        steps_per_epoch=None,
+        validation_steps=None,
+        validation_batch_size=None,
+        validation_freq=1,
+        trainer=None,
+        **flags,
+    ):
+        """Train the model.
+
+        Args:
+            x: Arrays, tensors, lists, dicts, DataFrames; or a DataLoader, Dataset,
+                LightningDataModule, PyDataset or generator of batches.
+            y: Targets, where `x` is arrays.
+            batch_size: Rows of a batch, 32 by default. On several devices, of all together.
+            epochs: Index of the last epoch (with `initial_epoch`), so usually their number.
+            verbose: 0 nothing, 1 a progress line, 2 a line per epoch; "auto" is 1.
+            callbacks: Keras's and Lightning's, in one list.
+            validation_split: Share of the rows, the last ones, kept for validation.
+            validation_data: `(x, y)`, `(x, y, sample_weight)`, or anything that gives batches.
+            shuffle: Whether rows are drawn in a new order each epoch; "batch" shuffles batches.
+            class_weight: `{class: weight}`.
+            sample_weight: A weight for each row.
+            initial_epoch: Epoch to start at.
+            steps_per_epoch, validation_steps: Batches in an epoch; needed for endless data.
+            validation_batch_size: `batch_size` by default.
+            validation_freq: Validate every so many epochs, or the epochs listed.
+            trainer: A Lightning Trainer to use, or a dict of its flags.
+            **flags: Trainer flags: `devices=2, strategy="ddp", precision="bf16-mixed"`...
+
+        Returns:
+            A `History`: `.history` is `{name: [value of each epoch]}`.
+
+        Raises:
+            ValueError, TypeError: an argument or the data are not usable; before the first step.
+            KeyboardInterrupt: interrupted. The model is usable, `model.history` has the epochs done.
+        """
+        old = _old_arguments(flags)
+        epochs, verbose = old.pop("epochs", epochs), old.pop("verbose", verbose)
+        self._need_compiled("fit")
+        _check_counts(epochs, initial_epoch, validation_freq)
+        flags = self._flags(trainer, flags)
+        if validation_data is None and _data.validation_of(x) is not None:
+            validation_data = _data.validation_of(x)
+        if validation_split and validation_data is None:
+            (x, y, sample_weight), validation_data = _data.split(x, y, sample_weight, validation_split)
+        train = _data.batches(
+            x,
+            y,
+            sample_weight,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            class_weight=class_weight,
+            steps=steps_per_epoch,
+        )
+        val = None
+        if validation_data is not None:
+            val = _data.batches(
+                *_data.unpack_validation(validation_data, needs_y=y is not None),
+                batch_size=validation_batch_size or batch_size,
+                steps=validation_steps,
+                caller="validate",
+            )
+        from lightkeras import _training
+
+        with self._as_compiled():
+            self._prepare(train, training=True)
+            return _training.fit(
+                self,
+                train,
+                val,
+                epochs=epochs,
+                initial_epoch=initial_epoch,
+                callbacks=callbacks,
+                verbose=verbose,
+                validation_freq=validation_freq,
+                trainer=None if isinstance(trainer, dict) else trainer,
+                flags=flags,
+            )
+
+    def _flags(self, trainer, flags):
+        """Trainer flags of all sources, the weakest first; unknown names are refused."""
+        known = set(inspect.signature(Trainable.fit).parameters) - {"self", "flags", "x", "y"}
+        if flags:
+            from lightning.pytorch import Trainer
+
+            names = set(inspect.signature(Trainer.__init__).parameters) - {"self"}
+            strange = [k for k in flags if k not in names]
+            if strange:
+                close = unexpected("fit", strange[0], known)
+                raise close if "Did you mean" in str(close) else unexpected("fit", strange[0], known | names)
+        own = self._compiled.options.get("trainer") or {}
+        return {**environment_flags(), **own, **(trainer if isinstance(trainer, dict) else {}), **flags}
+
+    # ---- evaluate, predict --------------------------------------------------------------------
+
+    def evaluate(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        verbose="auto",
+        sample_weight=None,
+        steps=None,
+        callbacks=None,
+        return_dict=False,
+        **kwargs,
+    ):
+        """Loss and metrics on data.
+
+        Args:
+            x, y, batch_size, sample_weight, verbose, callbacks: As for `fit`.
+            steps: Batches to take; needed for endless data.
+            return_dict: Return a dict by name instead of a list.
+
+        Returns:
+            The loss, or a list of the values that `metrics_names` names.
+        """
+        if kwargs:
+            raise unexpected("evaluate", next(iter(kwargs)), inspect.signature(self.evaluate).parameters)
+        self._need_compiled("evaluate")
+        batches = _data.batches(
+            x, y, sample_weight, batch_size=batch_size, steps=steps, caller="evaluate"
+        )
+        self._prepare(batches, training=False)
+        group = _group(callbacks, self, verbose, batches.steps)
+        logs = self._evaluate(batches, group)
+        if return_dict:
+            return logs
+        names = [n for n in self._compiled.names() if n in logs]
+        values = [logs[n] for n in names] + [v for n, v in sorted(logs.items()) if n not in names]
+        return values[0] if len(values) == 1 else values
+
+    def _evaluate(self, batches, group):
+        """Logs of one pass over `batches`."""
+        self.reset_metrics()
+        self.__dict__["_step_logs"] = None
+        batches = batches.on(_device_of(self))
+        group.on_test_begin({})
+        run, hooks, step = self._run_step("test"), group.wants_test_batches, 0
+        with torch.no_grad(), training_mode(self, False):
+            for x, y, w in batches:
+                if hooks:
+                    group.on_test_batch_begin(step, {})
+                run(x, y, w)
+                step += 1
+                if hooks:
+                    group.on_test_batch_end(step - 1, self._logs())
+                group.progress(step, self._logs)
+        logs = self._logs()
+        group.on_test_end(logs)
+        return logs
+
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+        """Outputs for data, in the order of its rows.
+
+        Args:
+            x, batch_size, verbose, steps, callbacks: As for `evaluate`.
+
+        Returns:
+            A NumPy array `(rows, ...)`, or the model's tree of them.
+        """
+        batches = _data.batches(
+            x, batch_size=batch_size, steps=steps, caller="predict", allow_empty=True
+        )
+        group = _group(callbacks, self, verbose, batches.steps)
+        group.on_predict_begin({})
+        device, outputs, step = _device_of(self), [], 0
+        run = self.predict_step if self._overrides("predict_step") else None
+        hooks = group.wants_predict_batches
+        batches = batches.on(device)
+        with torch.no_grad(), training_mode(self, False):
+            for bx, _, _ in batches:
+                if hooks:
+                    group.on_predict_batch_begin(step, {})
+                y_pred = self(bx) if run is None else run((bx,))
+                outputs.append(map_structure(_to_host, y_pred))
+                step += 1
+                if hooks:
+                    group.on_predict_batch_end(step - 1, {"outputs": outputs[-1]})
+                group.progress(step, None)
+        if not outputs:
+            outputs.append(self._no_rows(batches))
+        group.on_predict_end({})
+        return map_structure(_joined, *outputs)
+
+    def _no_rows(self, batches):
+        """Outputs for 0 rows: the right shape, no values."""
+        with torch.no_grad(), training_mode(self, False):
+            x = batches.peek()[0]
+            one = map_structure(lambda t: t.new_zeros((1, *t.shape[1:])), x)
+            return map_structure(lambda t: _to_host(t)[:0], self(one))
+
+    # ---- single batches -----------------------------------------------------------------------
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+        """One training step on one batch; returns its loss and metrics."""
+        self._need_compiled("train_on_batch")
+        batch = self._one_batch(x, y, sample_weight, class_weight)
+        with self._as_compiled():
+            self._prepare(batch, training=True)
+            with training_mode(self, True):
+                return self._on_batch("train", batch, return_dict)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        """Loss and metrics of one batch."""
+        self._need_compiled("test_on_batch")
+        batch = self._one_batch(x, y, sample_weight)
+        self._prepare(batch, training=False)
+        with torch.no_grad(), training_mode(self, False):
+            return self._on_batch("test", batch, return_dict)
+
+    def _one_batch(self, x, y, sample_weight, class_weight=None):
+        rows = max((len(leaf) for leaf in flatten(x) if hasattr(leaf, "__len__")), default=1) or 1
+        return _data.batches(
+            x, y, sample_weight, class_weight=class_weight, batch_size=rows, caller="evaluate"
+        )
+
+    def _on_batch(self, mode, batch, return_dict):
+        self.reset_metrics()
+        data = next(iter(batch.on(_device_of(self))))
+        self._run_step(mode)(*data)
+        logs = self._logs()
+        if return_dict:
+            return logs
+        names = [n for n in self._compiled.names() if n in logs]
+        values = [logs[n] for n in names] + [v for n, v in sorted(logs.items()) if n not in names]
+        return values[0] if len(values) == 1 else values
+
+    def predict_on_batch(self, x):
+        """Outputs for one batch, as NumPy arrays."""
+        with torch.no_grad(), training_mode(self, False):
+            x = map_structure(lambda leaf: _tensor(leaf, _device_of(self)), x)
+            return map_structure(_to_host, self(x))
+
+    # ---- Lightning ----------------------------------------------------------------------------
+
+    def to_lightning(self):
+        """The model as a LightningModule, for a Trainer of one's own.
+
+        Batches are `(x, y)` or `(x, y, sample_weight)`. Loss and metrics are logged once an
+        epoch, under Keras's names.
+
+        Returns:
+            A `lightning.pytorch.LightningModule`; `.model` is this model.
+
+        Raises:
+            ValueError: the model is not compiled.
+        """
+        self._need_compiled("to_lightning")
+        from lightkeras._training import LightningModel
+
+        return LightningModel(self)
+
+
+def _group(callbacks, model, verbose, steps):
+    """A CallbackList for `evaluate` and `predict`."""
+    if isinstance(callbacks, callbacks_module.CallbackList):
+        return callbacks
+    show = _check_verbose(verbose)
+    params = {"verbose": show, "epochs": 1, "steps": steps}
+    return callbacks_module.CallbackList(callbacks, add_progbar=show != 0, model=model, **params)
+
+
+def _check_verbose(verbose):
+    if verbose == "auto":
+        return 1
+    if verbose in (0, 1, 2):
+        return int(verbose)
+    raise ValueError(
+        f'verbose={verbose!r} is not known. It takes 0 (nothing), 1 (a progress line), 2 (a line per epoch) or '
+        '"auto". Type verbose=1.'
+    )
+
+
+def _check_counts(epochs, initial_epoch, validation_freq):
+    for name, value, least in (("epochs", epochs, 0), ("initial_epoch", initial_epoch, 0)):
+        if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+            raise ValueError(
+                f"fit({name}={value!r}) is not a count. It takes a whole number. Type {name}=5."
+            )
+    if epochs <= initial_epoch and epochs > 0:
+        import warnings
+
+        warnings.warn(
+            f"0 epochs will run: epochs={epochs} is the index of the last epoch and initial_epoch is "
+            f"{initial_epoch}. For more training pass epochs={initial_epoch + 5}.",
+            stacklevel=3,
+        )
+
+
+def _old_arguments(flags):
+    """Arguments of `fit` under old names, taken out of `flags` and translated."""
+    current = set(inspect.signature(Trainable.fit).parameters)
+    before = set(flags)
+    modernize(["fit"], flags, current)
+    return {k: flags.pop(k) for k in list(flags) if k in current and k not in before}
+
+
+def _floats(named):
+    """{name: number or tensor} to floats, with one read per device."""
+    flat = {}
+    for name, value in (named or {}).items():
+        flat.update(value if isinstance(value, dict) else {name: value})
+    tensors = {k: v for k, v in flat.items() if isinstance(v, torch.Tensor) and v.numel() == 1}
+    if tensors:
+        values = torch.stack([v.detach().reshape(()).double() for v in tensors.values()]).tolist()
+        flat.update(zip(tensors, values, strict=True))
+    return {k: float(v) if np.ndim(v) == 0 else v for k, v in flat.items()}
+
+
+def _tensor(leaf, device):
+    if isinstance(leaf, torch.Tensor):
+        return leaf.to(device)
+    array = np.asarray(leaf)
+    return torch.as_tensor(array.astype("float32") if array.dtype == "float64" else array, device=device)
+
+
+def _to(tree, device):
+    return map_structure(lambda t: t.to(device) if isinstance(t, torch.Tensor) else t, tree)
+
+
+def _to_host(tensor):
+    tensor = tensor.detach()
+    if tensor.dtype is torch.bfloat16:  # NumPy has no bfloat16
+        tensor = tensor.float()
+    return tensor.cpu().numpy()
+
+
+def _joined(*parts):
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

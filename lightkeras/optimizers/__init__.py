@@ -3,7 +3,7 @@
 >>> from lightkeras import optimizers
 >>> optimizers.get("adam").learning_rate
 0.001
->>> optimizers.get("rmsporp")
+>>> optimizers.get("rmsporp")  # doctest: +ELLIPSIS
 Traceback (most recent call last):
 ValueError: Unknown optimizer 'rmsporp'. Did you mean 'rmsprop'? Known: adadelta, adafactor, ...
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from lightkeras.optimizers._foreach import add_, addcdiv_
 from lightkeras.optimizers._numbers import at_least_zero, fraction
 from lightkeras.optimizers._optimizer import Optimizer
 
@@ -84,7 +85,7 @@ class Adam(_Moments):
 
     def _update(self, params, grads, slots, rate, count):
         correction = (1 - self.beta_2**count) ** 0.5
-        if self._fusible(params, grads, slots["momentum"]):
+        if self._fusible(params, grads, slots["momentum"], rate):
             # The kernel corrects sqrt(v) before it adds epsilon; Keras does not.
             steps = torch.full((), count, dtype=torch.float32, device=params[0].device)
             torch._fused_adam_(
@@ -111,12 +112,13 @@ class Adam(_Moments):
         divisor = torch._foreach_sqrt(velocity)
         torch._foreach_add_(divisor, self.epsilon)
         alpha = rate * correction / (1 - self.beta_1**count)
-        torch._foreach_addcdiv_(params, slots["momentum"], divisor, -alpha)
+        addcdiv_(params, slots["momentum"], divisor, -alpha)
 
-    def _fusible(self, params, grads, momentum):
+    def _fusible(self, params, grads, momentum, rate):
         """Whether the fused kernel can be used: it runs through memory and looks at no strides."""
         first = params[0]
-        if not (self._uniform and first.is_floating_point() and first.device.type in _FUSED):
+        known = first.is_floating_point() and first.device.type in _FUSED
+        if not (self._uniform and known and isinstance(rate, float)):
             return False
         strides = [m.stride() for m in momentum]  # without gaps, as torch makes new tensors
         return [p.stride() for p in params] == strides == [g.stride() for g in grads]
@@ -169,7 +171,7 @@ class Adamax(_Moments):
         torch._foreach_mul_(norm, self.beta_2)
         torch._foreach_maximum_(norm, torch._foreach_abs(grads))
         divisor = torch._foreach_add(norm, self.epsilon)
-        torch._foreach_addcdiv_(params, momentum, divisor, -rate / (1 - self.beta_1**count))
+        addcdiv_(params, momentum, divisor, -rate / (1 - self.beta_1**count))
 
 
 class Nadam(_Moments):
@@ -202,8 +204,8 @@ class Nadam(_Moments):
         torch._foreach_add_(divisor, self.epsilon * correction)
         alpha = rate * correction
         by_momentum = alpha * following / (1 - product * following)
-        torch._foreach_addcdiv_(params, slots["momentum"], divisor, -by_momentum)
-        torch._foreach_addcdiv_(params, grads, divisor, -alpha * (1 - now) / (1 - product))
+        addcdiv_(params, slots["momentum"], divisor, -by_momentum)
+        addcdiv_(params, grads, divisor, -alpha * (1 - now) / (1 - product))
 
 
 class Lamb(_Moments):
@@ -223,4 +225,4 @@ class Lamb(_Moments):
         updates = torch.stack(torch._foreach_norm(update))
         ratio = torch.where((weights > 0) & (updates > 0), weights / updates, 1.0)
         torch._foreach_mul_(update, list(ratio.unbind()))
-        torch._foreach_add_(params, update, alpha=-rate)
+        add_(params, update, -rate)

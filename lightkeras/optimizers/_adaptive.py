@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from lightkeras.optimizers._foreach import add_, addcdiv_
 from lightkeras.optimizers._numbers import at_least_zero, fraction, number
 from lightkeras.optimizers._optimizer import Optimizer
 
@@ -56,10 +57,10 @@ class RMSprop(Optimizer):
         if self.momentum:
             momentum = slots["momentum"]
             torch._foreach_mul_(momentum, self.momentum)
-            torch._foreach_addcdiv_(momentum, grads, divisor, rate)
+            addcdiv_(momentum, grads, divisor, rate)
             torch._foreach_sub_(params, momentum)
         else:
-            torch._foreach_addcdiv_(params, grads, divisor, -rate)
+            addcdiv_(params, grads, divisor, -rate)
 
 
 class Adagrad(Optimizer):
@@ -94,7 +95,7 @@ class Adagrad(Optimizer):
         torch._foreach_addcmul_(slots["accumulator"], grads, grads)
         divisor = torch._foreach_add(slots["accumulator"], self.epsilon)
         torch._foreach_sqrt_(divisor)
-        torch._foreach_addcdiv_(params, grads, divisor, -rate)
+        addcdiv_(params, grads, divisor, -rate)
 
 
 class Adadelta(Optimizer):
@@ -126,7 +127,7 @@ class Adadelta(Optimizer):
         torch._foreach_div_(delta, divisor)
         torch._foreach_mul_(steps, self.rho)
         torch._foreach_addcmul_(steps, delta, delta, 1 - self.rho)
-        torch._foreach_add_(params, delta, alpha=-rate)
+        add_(params, delta, -rate)
 
 
 class Ftrl(Optimizer):
@@ -183,7 +184,9 @@ class Ftrl(Optimizer):
         after = torch._foreach_pow(squares, -self.learning_rate_power)
         torch._foreach_add_(linear, grads)
         torch._foreach_add_(linear, params, alpha=2 * self.l2_shrinkage_regularization_strength)
-        torch._foreach_addcmul_(linear, torch._foreach_sub(after, before), params, -1 / rate)
+        growth = torch._foreach_sub(after, before)
+        torch._foreach_mul_(growth, params)
+        add_(linear, growth, -1 / rate)
         quadratic = torch._foreach_div(after, rate)
         torch._foreach_add_(quadratic, 2 * self.l2_regularization_strength + self.beta / rate)
         target = torch._foreach_clamp_max(linear, self.l1_regularization_strength)

@@ -175,8 +175,8 @@ class Optimizer(Stateful):
         if isinstance(value, type) or not _callable_bare(value):
             name = getattr(value, "__name__", value)
             raise TypeError(
-                f"{type(self).__name__}(learning_rate={name}) cannot be called without arguments. A "
-                "number, a schedule object or a function without arguments is accepted. For a "
+                f"{type(self).__name__}(learning_rate={name}) cannot be called without arguments. "
+                "A number, a schedule object or a function without arguments is accepted. For a "
                 "function of the step, subclass schedules.LearningRateSchedule."
             )
         self._source = value
@@ -424,7 +424,8 @@ class Optimizer(Stateful):
             params, grads: Lists of tensors.
             slots: {name: list of tensors}.
             rate: Learning rate, a float.
-            count: Number of this update; the first one is 1.
+            count: Number of this update; the first one is 1. In a compiled step both are tensors
+                without axes.
         """
         raise TypeError(
             f"{type(self).__name__} has no rule. An optimizer needs one. Define "

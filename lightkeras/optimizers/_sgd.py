@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from lightkeras.optimizers._foreach import add_
 from lightkeras.optimizers._numbers import fraction
 from lightkeras.optimizers._optimizer import Optimizer
 
@@ -35,13 +36,13 @@ class SGD(Optimizer):
 
     def _update(self, params, grads, slots, rate, count):
         if not self.momentum:
-            torch._foreach_add_(params, grads, alpha=-rate)
+            add_(params, grads, -rate)
             return
         momentum = slots["momentum"]
         torch._foreach_mul_(momentum, self.momentum)
-        torch._foreach_add_(momentum, grads, alpha=-rate)
+        add_(momentum, grads, -rate)
         if self.nesterov:
-            torch._foreach_add_(params, grads, alpha=-rate)
+            add_(params, grads, -rate)
             torch._foreach_add_(params, momentum, alpha=self.momentum)
         else:
             torch._foreach_add_(params, momentum)
@@ -74,6 +75,6 @@ class Lion(Optimizer):
         direction = torch._foreach_mul(momentum, self.beta_1)
         torch._foreach_add_(direction, grads, alpha=1 - self.beta_1)
         torch._foreach_sign_(direction)
-        torch._foreach_add_(params, direction, alpha=-rate)
+        add_(params, direction, -rate)
         torch._foreach_mul_(momentum, self.beta_2)
         torch._foreach_add_(momentum, grads, alpha=1 - self.beta_2)

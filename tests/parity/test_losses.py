@@ -541,6 +541,42 @@ def test_a_class_in_place_of_an_object():
     )
 
 
+# ---- losses of torch.nn -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "module, own, inputs",
+    [
+        (torch.nn.MSELoss, losses.MeanSquaredError(), numbers),
+        (torch.nn.L1Loss, losses.MeanAbsoluteError(), numbers),
+        (torch.nn.BCEWithLogitsLoss, losses.BinaryCrossentropy(from_logits=True), zeros_and_ones),
+        (torch.nn.CrossEntropyLoss, losses.CategoricalCrossentropy(True), class_logits),
+        (torch.nn.CrossEntropyLoss, losses.SparseCategoricalCrossentropy(True), sparse_logits),
+    ],
+)
+@pytest.mark.parametrize("shape", [(ROWS, CLASSES), (ROWS, 3, CLASSES)], ids=["2d", "3d"])
+def test_torch_losses(module, own, inputs, shape):
+    y, p = map(torch.tensor, inputs(shape))
+    loss = losses.resolve(module())
+    torch.testing.assert_close(loss(y, p), own(y, p))
+    if y.ndim < p.ndim:
+        torch.testing.assert_close(loss(y.unsqueeze(-1), p), own(y, p))
+    weights = torch.rand(ROWS)
+    one_by_one = losses.resolve(module(reduction="none"))
+    if len(shape) == 2:
+        torch.testing.assert_close(one_by_one(y, p, weights), own(y, p, weights))
+    with pytest.raises(ValueError, match=rf"Use {module.__name__}\(reduction=\"none\"\)"):
+        loss(y, p, weights)
+
+
+def test_torch_losses_are_named_and_refuse_shapes():
+    assert losses.resolve(torch.nn.MSELoss()).name == "mse_loss"
+    with pytest.raises(ValueError, match=r"MSELoss expects targets shaped like y_pred \(8, 1\)"):
+        losses.resolve(torch.nn.MSELoss())(torch.zeros(8, 2), torch.zeros(8, 1))
+    with pytest.raises(ValueError, match=r"Use MSELoss\(\)"):
+        losses.resolve(torch.nn.MSELoss)
+
+
 # ---- shapes that do not fit -------------------------------------------------------------------
 
 

@@ -122,6 +122,7 @@ MISTAKES = [
     (lambda: r.OrthogonalRegularizer(mode="row"), "Unknown mode 'row'. Did you mean 'rows'?"),
     (lambda: r.OrthogonalRegularizer()(KERNEL), "got a tensor of shape (3, 3, 2, 4)"),
     (lambda: c.get("max_nrom"), "Unknown constraint 'max_nrom'. Did you mean 'max_norm'?"),
+    (lambda: c.UnitNorm(axis=3)(MATRIX), "axis=3, its weight the shape (5, 4)"),
     (lambda: c.MaxNorm(axes=1), "unexpected argument 'axes'. Did you mean 'axis'?"),
 ]
 

@@ -1,0 +1,315 @@
+"""What `compile` asked for, and one step of it: outputs, loss, gradients, update, metrics.
+
+`Compiled` is a plain object on the model, so that losses and metrics never turn up in
+`state_dict`. A step reads nothing back: sums stay in tensors until `logs` is asked.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from lightkeras import losses, metrics, optimizers
+from lightkeras._registry import did_you_mean
+from lightkeras._tree import flatten
+
+__all__ = ["Compiled", "CompiledMetrics", "LossMean", "rows_of"]
+
+
+class LossMean(metrics.Mean):
+    """The mean of the loss over rows; `add` is what a step calls."""
+
+    def add(self, value, rows):
+        """Add the mean `value` of so many rows."""
+        value = value.detach()
+        if value.device != self.total.device:
+            self.to(value.device)
+        self.total.add_(value, alpha=rows)
+        self.count.add_(rows)
+
+
+class Compiled:
+    """The arguments of `compile`, resolved when the first outputs are seen.
+
+    Args:
+        optimizer, loss, loss_weights, metrics, weighted_metrics: As given to `compile`.
+        options: The other arguments, kept for the config.
+    """
+
+    def __init__(self, optimizer, loss, loss_weights, metrics, weighted_metrics, **options):
+        self.config = {
+            "optimizer": optimizer,
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+            **options,
+        }
+        self.options = options
+        self.scheduler = None
+        self.optimizer = self._optimizer(optimizer)
+        self.loss_mean = LossMean(name="loss")
+        self.parts = None  # one _Part per output, once outputs have been seen
+        self.metrics = CompiledMetrics(self)
+        self.trained = None  # parameters that were trainable when the model was compiled
+        self._check_identifiers()
+
+    def _optimizer(self, given):
+        """Our optimizer, a torch optimizer as it is, or the first of (optimizer, scheduler)."""
+        if isinstance(given, (list, tuple)) and len(given) == 2:
+            given, self.scheduler = given
+        if isinstance(given, dict) and "optimizer" in given:
+            self.scheduler = given.get("lr_scheduler")
+            given = given["optimizer"]
+        return optimizers.get(given)
+
+    def _check_identifiers(self):
+        """Unknown names are refused here, not at the first batch."""
+        for loss in flatten(self.config["loss"]):
+            losses.resolve(loss, (1, 1), (1, 1))
+        for metric in [*flatten(self.config["metrics"]), *flatten(self.config["weighted_metrics"])]:
+            if metric is not None:
+                metrics.resolve(metric, None, (1, 1), (1, 1))
+
+    # ---- binding to outputs -------------------------------------------------------------------
+
+    def bind(self, names, y, y_pred):
+        """Make the losses and metrics of each output.
+
+        Args:
+            names: Names of the outputs, or [] for a model without a graph.
+            y, y_pred: A batch of targets and outputs.
+        """
+        if isinstance(y_pred, dict):
+            names = sorted(y_pred)
+        outs = flatten(y_pred)
+        if len(names) != len(outs):
+            names = [f"output_{i + 1}" for i in range(len(outs))] if len(outs) > 1 else ["output"]
+        targets = _aligned(y, y_pred, names, "y")
+        spread = {
+            what: _per_output(self.config[what], names, what)
+            for what in ("loss", "loss_weights", "metrics", "weighted_metrics")
+        }
+        self.parts = [
+            _Part(name, {k: v[i] for k, v in spread.items()}, targets[i], outs[i], len(outs) > 1)
+            for i, name in enumerate(names)
+        ]
+        self.single = self.parts[0] if len(outs) == 1 and not isinstance(y_pred, dict) else None
+        self.names_out = names
+
+    # ---- the step -----------------------------------------------------------------------------
+
+    def loss(self, model, y, y_pred, w):
+        """The loss to minimize: of all outputs, with what layers and regularizers add."""
+        part = self.single
+        if part is not None:
+            loss = part.loss(y, y_pred, w) if part.loss is not None else None
+            if part.weight is not None and loss is not None:
+                loss = loss * part.weight
+        else:
+            loss = self._several(y, y_pred, w)
+        extra = model._extra_losses()
+        if extra:
+            loss = sum(extra) if loss is None else loss + sum(extra)
+        if loss is None:
+            raise ValueError(
+                "The model has no loss: compile() got none and no layer added one. A loss is a name, a "
+                'function or an object. Type for example model.compile(loss="mse").'
+            )
+        return loss
+
+    def _several(self, y, y_pred, w):
+        targets = _aligned(y, y_pred, self.names_out, "y")
+        weights = _aligned(w, y_pred, self.names_out, "sample_weight", spread=True)
+        total = None
+        for part, true, pred, weight in zip(
+            self.parts, targets, flatten(y_pred), weights, strict=True
+        ):
+            if part.loss is None:
+                continue
+            value = part.loss(true, pred, weight)
+            part.loss_mean.add(value, pred.shape[0])
+            if part.weight is not None:
+                value = value * part.weight
+            total = value if total is None else total + value
+        return total
+
+    def update_metrics(self, y, y_pred, w):
+        """Add a batch to all metrics."""
+        part = self.single
+        if part is not None:
+            with torch.no_grad():
+                for metric in part.metrics:
+                    metric.update_state(y, y_pred)
+                for metric in part.weighted_metrics:
+                    metric.update_state(y, y_pred, w)
+            return
+        targets = _aligned(y, y_pred, self.names_out, "y")
+        weights = _aligned(w, y_pred, self.names_out, "sample_weight", spread=True)
+        with torch.no_grad():
+            for part, true, pred, weight in zip(
+                self.parts, targets, flatten(y_pred), weights, strict=True
+            ):
+                for metric in part.metrics:
+                    metric.update_state(true, pred)
+                for metric in part.weighted_metrics:
+                    metric.update_state(true, pred, weight)
+
+    # ---- reading ------------------------------------------------------------------------------
+
+    def all_metrics(self):
+        """(name in the logs, metric) of everything that adds up, the loss first."""
+        found = [("loss", self.loss_mean)]
+        for part in self.parts or ():
+            if part.several and part.loss is not None:
+                found.append((f"{part.name}_loss", part.loss_mean))
+            for metric in (*part.metrics, *part.weighted_metrics):
+                found.append((f"{part.name}_{metric.name}" if part.several else metric.name, metric))
+        return found
+
+    def names(self):
+        """Names of what `evaluate` returns, in its order: losses, then the metrics sorted."""
+        found = self.all_metrics()
+        losses_ = [name for name, metric in found if isinstance(metric, LossMean)]
+        rest = [name for name, metric in found if not isinstance(metric, LossMean)]
+        if self.parts is None:
+            given = flatten([self.config["metrics"] or [], self.config["weighted_metrics"] or []])
+            rest = [metrics.resolve(m, None, (1, 1), (1, 1)).name for m in given if m is not None]
+        return [*losses_, *sorted(rest)]
+
+    def results(self):
+        """{name: tensor} of the values so far."""
+        return {name: metric.result() for name, metric in self.all_metrics()}
+
+    def reset(self):
+        """Start all sums anew."""
+        for _, metric in self.all_metrics():
+            metric.reset_state()
+
+
+class CompiledMetrics:
+    """The metrics of `compile` as one metric, for a `train_step` of one's own."""
+
+    name = "compile_metrics"
+
+    def __init__(self, compiled):
+        self._compiled = compiled
+
+    def update_state(self, y, y_pred, sample_weight=None):
+        """Add a batch to all of them."""
+        if self._compiled.parts is None:
+            self._compiled.bind([], y, y_pred)
+        self._compiled.update_metrics(y, y_pred, sample_weight)
+
+    def result(self):
+        """{name: value} of all of them."""
+        found = self._compiled.all_metrics()
+        return {n: m.result() for n, m in found if m is not self._compiled.loss_mean}
+
+    def reset_state(self):
+        """Start their sums anew."""
+        for _, metric in self._compiled.all_metrics()[1:]:
+            metric.reset_state()
+
+    @property
+    def variables(self):
+        return [v for _, m in self._compiled.all_metrics()[1:] for v in m.variables]
+
+
+class _Part:
+    """Loss, weight and metrics of one output."""
+
+    def __init__(self, name, spec, y, y_pred, several):
+        self.name, self.several = name, several
+        y_shape = None if y is None else tuple(y.shape)
+        shape = tuple(y_pred.shape)
+        self.loss = None if spec["loss"] is None else losses.resolve(spec["loss"], y_shape, shape)
+        self.weight = spec["loss_weights"]
+        self.loss_mean = LossMean(name=f"{name}_loss")
+        seen: set[str] = set()
+        self.metrics, self.weighted_metrics = (
+            [_unique(metrics.resolve(m, self.loss, y_shape, shape), seen) for m in _listed(spec[what])]
+            for what in ("metrics", "weighted_metrics")
+        )
+
+
+def _unique(metric, seen):
+    name, n = metric.name, 1
+    while metric.name in seen:
+        metric.name, n = f"{name}_{n}", n + 1
+    seen.add(metric.name)
+    return metric
+
+
+def _listed(value):
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def rows_of(y_pred):
+    """Number of rows of a batch of outputs."""
+    return y_pred.shape[0] if type(y_pred) is torch.Tensor else flatten(y_pred)[0].shape[0]
+
+
+def _per_output(value, names, what):
+    """What `compile` got for `what`, as a list with an entry for each output.
+
+    Raises:
+        ValueError: there are more entries than outputs, or a key names none.
+    """
+    several = len(names) > 1
+    if isinstance(value, dict):
+        strange = [k for k in value if k not in names]
+        if strange:
+            raise ValueError(
+                f"compile({what}=) has the key {strange[0]!r}, which is no output."
+                f"{did_you_mean(strange[0], names)} The outputs are: {', '.join(names)}."
+            )
+        return [value.get(name) for name in names]
+    if isinstance(value, (list, tuple)) and (several or what in ("loss", "loss_weights")):
+        nested = what in ("metrics", "weighted_metrics") and not any(
+            isinstance(v, (list, tuple, dict)) for v in value
+        )
+        if nested and len(value) != len(names):
+            raise ValueError(
+                f"compile({what}=) has {len(value)} entries for {len(names)} outputs "
+                f"({', '.join(names)}). Several outputs need one entry each. Pass a list of lists, or "
+                f"a dict like {{{names[0]!r}: [...]}}."
+            )
+        if len(value) != len(names):
+            raise ValueError(
+                f"compile({what}=) has {len(value)} entries for {len(names)} outputs "
+                f"({', '.join(names)}). The numbers must be equal. Pass one for each, or a dict by name."
+            )
+        return list(value)
+    if what in ("metrics", "weighted_metrics") and several and value is not None:
+        return [value] * len(names)
+    return [value] * len(names)
+
+
+def _aligned(y, y_pred, names, what, spread=False):
+    """Targets (or weights) in the order of the outputs.
+
+    Raises:
+        ValueError: their number or their keys do not fit the outputs.
+    """
+    if y is None:
+        return [None] * len(names)
+    if isinstance(y, dict):
+        keys = names if all(n in y for n in names) else sorted(y)
+        unknown = [k for k in y if k not in names]
+        if len(y) != len(names) or (unknown and not isinstance(y_pred, dict) and len(names) > 1):
+            raise ValueError(
+                f"{what} has the keys {', '.join(map(str, y))}, the outputs are {', '.join(names)}."
+                f"{did_you_mean(unknown[0], names) if unknown else ''} Use the names of the outputs as keys."
+            )
+        return [y[k] for k in keys]
+    leaves = flatten(y)
+    if len(leaves) == 1 and len(names) > 1 and spread:
+        return leaves * len(names)
+    if len(leaves) != len(names):
+        raise ValueError(
+            f"{what} has {len(leaves)} arrays, the model {len(names)} outputs ({', '.join(names)}). "
+            "The numbers must be equal. Pass one array for each output."
+        )
+    return leaves
