@@ -14,7 +14,7 @@ import sys
 
 from lightkeras._registry import did_you_mean
 
-__all__ = ["VARIABLE", "environment_flags", "trainer_flags"]
+__all__ = ["VARIABLE", "environment_flags", "known_flags", "trainer_flags"]
 
 VARIABLE = "LIGHTKERAS_TRAINER"
 _VALUE = re.compile(r"[^-]|-\d|-$")  # what may follow a flag as its value: text, -1, a lone dash
@@ -51,12 +51,12 @@ def trainer_flags(argv=None, own=()):
         name = name.replace("-", "_")
         if name == "help" or name in {o.lstrip("-").replace("-", "_") for o in own or ()}:
             rest.append(word)
-        elif name not in _known():
+        elif name not in known_flags():
             _unless_misspelt(word, name, own)
             rest.append(word)
         elif equals or (words and _VALUE.match(words[0])):
             flags[name] = _parse(value if equals else words.pop(0))
-        elif _known()[name]:
+        elif known_flags()[name]:
             flags[name] = True
         else:
             raise SystemExit(f"{word} expects a value. Type {word} VALUE or {word}=VALUE.")
@@ -82,15 +82,15 @@ def environment_flags():
             f"name are accepted. Set it to '{{\"devices\": 2}}', for instance, or unset it."
         )
     for name in flags:
-        if name not in _known():
+        if name not in known_flags():
             raise ValueError(
                 f"The environment variable {VARIABLE} holds {name!r}, which is no Trainer flag."
-                f"{did_you_mean(name, _known())}"
+                f"{did_you_mean(name, known_flags())}"
             )
     return flags
 
 
-def _known():
+def known_flags():
     """{name: does it stand alone, without a value} of the Trainer's arguments."""
     from lightning.pytorch import Trainer
 
@@ -99,7 +99,7 @@ def _known():
 
 
 def _unless_misspelt(word, name, own):
-    close = did_you_mean(name, _known()).replace("_", "-").replace("'", "'--", 1)
+    close = did_you_mean(name, known_flags()).replace("_", "-").replace("'", "'--", 1)
     if own is None and not close:
         return
     accepted = [f"--{o.lstrip('-')}" for o in own or ()]

@@ -15,7 +15,7 @@ import time
 from lightkeras._ranks import is_chief
 from lightkeras._registry import did_you_mean
 
-__all__ = ["Progbar", "Progress", "is_redrawn", "write"]
+__all__ = ["Progbar", "Progress", "check_verbose", "is_redrawn", "write"]
 
 _PLAIN = str.maketrans("━─┃│┏┳┓┡╇┩├┼┤└┴┘…", "=-||++++++++++++.")
 _BOLD, _GREEN, _WHITE = "\33[1m", "\33[32m", "\33[37m"
@@ -199,6 +199,25 @@ class Progbar:
         return text
 
 
+def check_verbose(verbose):
+    """`verbose` as 0, 1 or 2.
+
+    Raises:
+        ValueError: it is something else.
+
+    >>> check_verbose("auto")
+    1
+    """
+    if not (verbose == "auto" or verbose in (0, 1, 2)):
+        raise ValueError(
+            f"Unknown verbose {verbose!r}.{did_you_mean(verbose, ['auto'])} 0 prints nothing, "
+            '1 a progress line, 2 a line per epoch, "auto" chooses. Type verbose=1.'
+        )
+    if verbose == "auto":
+        return 1
+    return int(verbose)
+
+
 class Progress:
     """The lines of one `fit`, `evaluate` or `predict`: as `verbose` asks, at no cost per step.
 
@@ -219,12 +238,7 @@ class Progress:
     """
 
     def __init__(self, verbose="auto", epochs=1, steps=None, out=None):
-        if not (verbose == "auto" or verbose in (0, 1, 2)):
-            raise ValueError(
-                f"Unknown verbose {verbose!r}.{did_you_mean(verbose, ['auto'])} 0 prints nothing, "
-                '1 a progress line, 2 a line per epoch, "auto" chooses. Type verbose=1.'
-            )
-        self._verbose = 1 if verbose == "auto" else int(verbose)
+        self._verbose = check_verbose(verbose)
         self._epochs = epochs
         self._steps = steps
         self._out = out

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 import warnings
 from contextlib import contextmanager
 from itertools import islice
@@ -18,9 +19,10 @@ from itertools import islice
 import lightning.pytorch as L
 import torch
 
-from lightkeras import _data, callbacks as callbacks_module
+from lightkeras import _data, config
 from lightkeras._device import use_device
 from lightkeras._tree import flatten
+from lightkeras.callbacks._base import callback_list
 
 __all__ = ["LightningModel", "fit"]
 
@@ -74,7 +76,7 @@ class LightningModel(L.LightningModule):
         if model._compiled.parts is None:
             self._look(batch)
         loss, y_pred = model._loss_of(*batch)
-        model._update_metrics(batch[0], batch[1], _detached(y_pred), batch[2])
+        model._update_metrics(batch[0], batch[1], y_pred, batch[2])
         return loss
 
     def validation_step(self, batch, batch_idx):
@@ -138,12 +140,6 @@ class _OneBatch:
         return self.batch
 
 
-def _detached(y_pred):
-    if type(y_pred) is torch.Tensor:
-        return y_pred
-    return y_pred
-
-
 # ---- fit --------------------------------------------------------------------------------------
 
 
@@ -173,8 +169,10 @@ def fit(
     """
     flags = dict(flags)
     epochs = flags.pop("max_epochs", None) or epochs
+    if config.max_epochs() is not None:
+        epochs = min(epochs, config.max_epochs())
     ours, theirs = _sorted_callbacks([*flatten(callbacks or []), *flatten(flags.pop("callbacks", None) or [])])
-    group = _callback_list(ours, model, verbose, epochs, train.steps)
+    group = callback_list(ours, model, verbose, epochs, train.steps, history=True)
     names = model._compiled.names() if not model._overrides("train_step") else None
     group.validate(val is not None, names)
     train.check_epochs(epochs - initial_epoch)
@@ -214,8 +212,6 @@ def _run(trainer, module, model, group):
 
 
 def _in_main_thread():
-    import threading
-
     return threading.current_thread() is threading.main_thread()
 
 
@@ -223,16 +219,6 @@ def _sorted_callbacks(callbacks):
     """(Keras's, Lightning's)."""
     theirs = [c for c in callbacks if isinstance(c, L.Callback)]
     return [c for c in callbacks if not isinstance(c, L.Callback)], theirs
-
-
-def _callback_list(ours, model, verbose, epochs, steps):
-    from lightkeras.models._trainable import _check_verbose
-
-    show = _check_verbose(verbose)
-    params = {"verbose": show, "epochs": epochs, "steps": steps}
-    return callbacks_module.CallbackList(
-        ours, add_history=True, add_progbar=show != 0, model=model, **params
-    )
 
 
 def _trainer(flags, theirs, epochs, validation_freq):

@@ -432,6 +432,19 @@ def test_steps_restart_outside_fit(source):
         assert [b[1].tolist() for b in evaluated] == first
 
 
+@pytest.mark.parametrize("source", ["arrays", "DataLoader", "PyDataset", "generator"])
+@pytest.mark.parametrize("most", [2, 5])
+def test_max_steps_per_epoch(source, most):
+    config.set_max_steps_per_epoch(most)
+    try:
+        made = batches(*KINDS[source](), batch_size=4 if source == "arrays" else None)
+    finally:
+        config.set_max_steps_per_epoch(None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert [len(b[0]) for b in made] == [4, 4, 2][:most]
+
+
 @pytest.mark.parametrize("source", ["DataLoader", "PyDataset", "iterable"])
 def test_steps_go_on_in_fit(source):
     made = batches(*KINDS[source](), steps=2)

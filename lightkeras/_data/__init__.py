@@ -101,8 +101,8 @@ def batches(
         made.class_weight = weights
     else:
         names = _VALIDATION_NAMES if caller == "validate" else _NAMES
-        data = checked((x, y, sample_weight), names, allow_empty)
-        made = _arrays(*data, batch_size, weights, shuffle=shuffle, **options)
+        trees, rows = checked((x, y, sample_weight), names, allow_empty)
+        made = _arrays(trees, rows, batch_size, weights, shuffle=shuffle, **options)
     made.limit(config.max_steps_per_epoch())
     return made
 
@@ -166,7 +166,7 @@ def split(x, y, sample_weight, validation_split):
     if is_data_module(x) or gives_batches(x):
         raise ValueError(
             f"validation_split is given, but x is of type {type(x).__name__}. Only arrays can be "
-            "split. Give validation_data=..., or split a Dataset with torch.utils.data.random_split."
+            "split. Give validation_data=..., or split a Dataset with utils.split_dataset."
         )
     data, rows = checked((x, y, sample_weight), values=False)  # `batches` looks at both
     cut = math.floor(rows * (1.0 - fraction))

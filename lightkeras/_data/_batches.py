@@ -107,7 +107,7 @@ class Batches(ABC):
     def limit(self, most):
         """At most `most` batches in an epoch; None: no limit."""
         if most is not None and (self.steps is None or self.steps > most):
-            self.steps = self._asked = most
+            self.steps, self._asked = most, None
 
     @abstractmethod
     def global_rows(self, step):

@@ -6,12 +6,12 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from lightkeras import _progress
+from lightkeras import _progress, config
 from lightkeras._config import Configurable
 from lightkeras._ranks import is_chief
 from lightkeras._tree import flatten
 
-__all__ = ["BATCH_HOOKS", "HOOKS", "Callback", "CallbackList"]
+__all__ = ["BATCH_HOOKS", "HOOKS", "Callback", "CallbackList", "callback_list"]
 
 BATCH_HOOKS = {
     "train": ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end"),
@@ -336,3 +336,25 @@ class CallbackList(Callback):
 
     def on_predict_batch_end(self, batch, logs=None):
         self._call("on_predict_batch_end", batch, logs or {})
+
+
+def callback_list(callbacks, model, verbose, epochs=1, steps=None, history=False):
+    """The `CallbackList` of one `fit`, `evaluate` or `predict`; one that is given stays.
+
+    Raises:
+        ValueError: `verbose` is not 0, 1, 2 or "auto".
+    """
+    if isinstance(callbacks, CallbackList):
+        return callbacks
+    show = _progress.check_verbose(verbose)
+    if verbose == "auto" and not config.is_interactive_logging_enabled():
+        show = 2
+    return CallbackList(
+        callbacks,
+        add_history=history,
+        add_progbar=show != 0,
+        model=model,
+        verbose=show,
+        epochs=epochs,
+        steps=steps,
+    )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 
-from lightkeras import _data, callbacks as callbacks_module, losses, metrics as metrics_module
+from lightkeras import _data, losses
+from lightkeras import metrics as metrics_module
 from lightkeras._config import modernize, unexpected
-from lightkeras._flags import environment_flags
+from lightkeras._flags import environment_flags, known_flags
 from lightkeras._step import Compiled, rows_of
 from lightkeras._tree import flatten, map_structure
+from lightkeras.callbacks._base import callback_list
 from lightkeras.layers import Layer
 from lightkeras.layers._layer import _device_of, _pending, training_mode
 
@@ -275,7 +278,7 @@ class Trainable:
         try:
             with torch.no_grad(), training_mode(self, False):
                 y_pred = self(_to(x, _device_of(self)))
-        except (TypeError, NotImplementedError):
+        except TypeError:
             if own_step:  # a model that is only trained by its own step need have no call()
                 return
             raise
@@ -425,9 +428,7 @@ class Trainable:
         """Trainer flags of all sources, the weakest first; unknown names are refused."""
         known = set(inspect.signature(Trainable.fit).parameters) - {"self", "flags", "x", "y"}
         if flags:
-            from lightning.pytorch import Trainer
-
-            names = set(inspect.signature(Trainer.__init__).parameters) - {"self"}
+            names = set(known_flags())
             strange = [k for k in flags if k not in names]
             if strange:
                 close = unexpected("fit", strange[0], known)
@@ -466,7 +467,7 @@ class Trainable:
             x, y, sample_weight, batch_size=batch_size, steps=steps, caller="evaluate"
         )
         self._prepare(batches, training=False)
-        group = _group(callbacks, self, verbose, batches.steps)
+        group = callback_list(callbacks, self, verbose, steps=batches.steps)
         logs = self._evaluate(batches, group)
         if return_dict:
             return logs
@@ -506,7 +507,7 @@ class Trainable:
         batches = _data.batches(
             x, batch_size=batch_size, steps=steps, caller="predict", allow_empty=True
         )
-        group = _group(callbacks, self, verbose, batches.steps)
+        group = callback_list(callbacks, self, verbose, steps=batches.steps)
         group.on_predict_begin({})
         device, outputs, step = _device_of(self), [], 0
         run = self.predict_step if self._overrides("predict_step") else None
@@ -596,26 +597,6 @@ class Trainable:
         return LightningModel(self)
 
 
-def _group(callbacks, model, verbose, steps):
-    """A CallbackList for `evaluate` and `predict`."""
-    if isinstance(callbacks, callbacks_module.CallbackList):
-        return callbacks
-    show = _check_verbose(verbose)
-    params = {"verbose": show, "epochs": 1, "steps": steps}
-    return callbacks_module.CallbackList(callbacks, add_progbar=show != 0, model=model, **params)
-
-
-def _check_verbose(verbose):
-    if verbose == "auto":
-        return 1
-    if verbose in (0, 1, 2):
-        return int(verbose)
-    raise ValueError(
-        f'verbose={verbose!r} is not known. It takes 0 (nothing), 1 (a progress line), 2 (a line per epoch) or '
-        '"auto". Type verbose=1.'
-    )
-
-
 def _check_counts(epochs, initial_epoch, validation_freq):
     for name, value, least in (("epochs", epochs, 0), ("initial_epoch", initial_epoch, 0)):
         if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
@@ -623,8 +604,6 @@ def _check_counts(epochs, initial_epoch, validation_freq):
                 f"fit({name}={value!r}) is not a count. It takes a whole number. Type {name}=5."
             )
     if epochs <= initial_epoch and epochs > 0:
-        import warnings
-
         warnings.warn(
             f"0 epochs will run: epochs={epochs} is the index of the last epoch and initial_epoch is "
             f"{initial_epoch}. For more training pass epochs={initial_epoch + 5}.",

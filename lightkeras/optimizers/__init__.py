@@ -10,6 +10,9 @@ ValueError: Unknown optimizer 'rmsporp'. Did you mean 'rmsprop'? Known: adadelta
 
 from __future__ import annotations
 
+import functools
+import inspect
+
 import torch
 
 from lightkeras._registry import Table
@@ -94,16 +97,23 @@ def get(identifier):
         ValueError: no optimizer is called so.
         TypeError: it is none of these.
     """
+    if identifier is None or isinstance(identifier, torch.optim.Optimizer | TorchOptimizer):
+        return identifier
     if isinstance(identifier, str):
         return _table.get(_lower(identifier))
-    if isinstance(identifier, torch.optim.Optimizer):
-        return identifier
-    ours = isinstance(identifier, type) and issubclass(identifier, Optimizer)
-    if callable(identifier) and not ours:
-        of_torch = isinstance(identifier, type) and issubclass(identifier, torch.optim.Optimizer)
-        if of_torch or not isinstance(identifier, type):
-            return TorchOptimizer(identifier)
-    return deserialize(identifier)
+    if isinstance(identifier, dict):
+        return deserialize(identifier)
+    if isinstance(identifier, type) and issubclass(identifier, Optimizer):
+        return identifier()  # type: ignore[call-arg]
+    of_torch = isinstance(identifier, type) and issubclass(identifier, torch.optim.Optimizer)
+    if of_torch or inspect.isroutine(identifier) or isinstance(identifier, functools.partial):
+        return TorchOptimizer(identifier)
+    kind = type(identifier)
+    raise TypeError(
+        f"optimizer={kind.__module__}.{kind.__qualname__} object is no optimizer. A name, a "
+        "config, an optimizer of lightkeras or torch, or a function that makes one from parameters is "
+        'accepted. Write optimizer="adam", for example.'
+    )
 
 
 def _lower(name):

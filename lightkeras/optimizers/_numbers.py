@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from numbers import Real
 
 import numpy as np
@@ -14,9 +15,10 @@ class _Assignable:
     """What Keras code does with the learning rate and the step count, on a plain number."""
 
     _dtype = "float32"
+    _assign: Callable
 
     def __new__(cls, value, assign):
-        new = super().__new__(cls, value)
+        new = super().__new__(cls, value)  # type: ignore[call-arg]
         new._assign = assign
         return new
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import bisect
 import math
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import torch
@@ -77,6 +78,8 @@ _tensor = SimpleNamespace(
 
 class _Decay(LearningRateSchedule):
     """A formula `_rate(step, maths)` written once for numbers and tensors."""
+
+    _rate: Callable
 
     def __call__(self, step):
         if isinstance(step, torch.Tensor):

@@ -154,7 +154,7 @@ def _as_dataset(dataset):
     arrays = dataset if isinstance(dataset, (list, tuple)) else [dataset]
     if not arrays or not all(isinstance(a, (np.ndarray, torch.Tensor)) for a in arrays):
         raise TypeError(
-            f"split_dataset() got a {type(dataset).__name__}. An array, a list or tuple of arrays "
+            f"split_dataset() got data of type {type(dataset).__name__}. An array, a list or tuple of arrays "
             "and a map-style torch Dataset are accepted. Convert it with np.asarray."
         )
     lengths = [len(a) for a in arrays]
@@ -190,7 +190,7 @@ def _size(name, value, total):
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(
-            f"{name} is a {type(value).__name__}. An integer (rows) or a float (fraction) is "
+            f"{name} is of type {type(value).__name__}. An integer (rows) or a float (fraction) is "
             f"accepted. Write {name}=0.8."
         )
     limit = 1 if isinstance(value, float) else total

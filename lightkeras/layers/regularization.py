@@ -1,0 +1,295 @@
+"""Noise that is added in training only: dropout and its relatives."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from lightkeras import random, regularizers
+from lightkeras.config import standardize_data_format
+from lightkeras.layers._layer import Layer
+from lightkeras.layers._spec import InputSpec
+
+__all__ = [
+    "ActivityRegularization",
+    "AlphaDropout",
+    "Dropout",
+    "GaussianDropout",
+    "GaussianNoise",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+]
+
+
+class _Noise(Layer):
+    """Base of the layers that do something in training only; `_noisy` says what.
+
+    With `seed` a layer draws from numbers of its own, whose state is `seed_generator.get_state()`;
+    without, from torch's global generator.
+
+    Shape:
+        anything -> the same
+    """
+
+    _casts_ints = True
+
+    def __init__(self, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.seed = seed
+        self.seed_generator = None if seed is None else random.SeedGenerator(seed)
+        self.supports_masking = True
+
+    def call(self, x, training=None):
+        return self._noisy(x) if (self.training if training is None else training) else x
+
+    def _noisy(self, x):
+        return x
+
+    def _normal(self, x):
+        """Standard normal numbers in the form of `x`."""
+        generator = random._generator(self.seed_generator, x.device)
+        return torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
+
+
+def _number(owner, argument, value, most):
+    """`value` as it is, if it is a number from 0 to `most`."""
+    if isinstance(value, (str, bool)) or not hasattr(value, "__float__") or not 0 <= value <= most:
+        percent = not isinstance(value, str) and hasattr(value, "__float__") and 1 < value <= 100
+        hint = f"For {value:g} percent type {owner}({value / 100:g})." if percent else None
+        limits = f"a share from 0 to {most}" if most <= 1 else "a number of at least 0"
+        raise ValueError(
+            f"{owner}({argument}={value!r}) is out of range. It takes {limits}. "
+            f"{hint or f'Type for example {owner}(0.5).'}"
+        )
+    return value
+
+
+class Dropout(_Noise):
+    """Zeroes a random share of the values and scales the others up by `1 / (1 - rate)`.
+
+    Args:
+        rate: Share that is zeroed, 0 to 1.
+        noise_shape: Shape of the mask, which broadcasts over the input: an axis of 1 is dropped or
+            kept as a whole; None in it takes the input's size.
+        seed: Seed of the layer's own numbers.
+
+    Raises:
+        ValueError: `rate` is not within 0 to 1, or `noise_shape` is no shape.
+
+    Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting".
+
+    >>> import torch
+    >>> layer = Dropout(0.5)
+    >>> layer(torch.ones(3)).tolist()
+    [1.0, 1.0, 1.0]
+    >>> layer(torch.ones(99), training=True).unique().tolist()
+    [0.0, 2.0]
+    """
+
+    def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
+        super().__init__(seed=seed, **kwargs)
+        self.rate = _number(type(self).__name__, "rate", rate, 1)
+        self.noise_shape = _noise_shape(type(self).__name__, noise_shape)
+
+    def _noisy(self, x):
+        if self.noise_shape is None and self.seed_generator is None:
+            return F.dropout(x, self.rate)
+        return random.dropout(x, self.rate, self.noise_shape, self.seed_generator)
+
+
+def _noise_shape(owner, shape):
+    if shape is None:
+        return None
+    sizes = list(shape) if hasattr(shape, "__iter__") and not isinstance(shape, str) else [-1]
+    if not all(n is None or (hasattr(n, "__index__") and n > 0) for n in sizes):
+        raise ValueError(
+            f"{owner}(noise_shape={shape!r}) is not a shape. It takes whole numbers above 0, or None for "
+            f"the input's own size. Type for example {owner}(0.5, noise_shape=(None, 1, None))."
+        )
+    return tuple(None if n is None else int(n) for n in sizes)
+
+
+class _SpatialDropout(Dropout):
+    """Dropout of whole feature maps: a channel is zeroed everywhere or nowhere.
+
+    Args:
+        rate: Share of the channels that is zeroed, 0 to 1.
+        data_format: "channels_last" or "channels_first"; that of `config.image_data_format()` by
+            default. (The 1D layer is always channels last and does not take it.)
+        seed: Seed of the layer's own numbers.
+
+    Shape:
+        `(batch, ..., channels)` -> the same
+
+    Tompson et al. 2015, "Efficient object localization using convolutional networks".
+
+    >>> import torch
+    >>> y = SpatialDropout2D(0.5, seed=1)(torch.ones(1, 4, 4, 8), training=True)
+    >>> bool((y == y[:, :1, :1]).all())
+    True
+    """
+
+    rank = 2
+
+    def __init__(self, rate, data_format=None, seed=None, name=None, dtype=None, **kwargs):
+        self_format = standardize_data_format(data_format)
+        ones = (1,) * self.rank
+        first = self_format == "channels_first"
+        shape = (None, None, *ones) if first else (None, *ones, None)
+        super().__init__(rate, noise_shape=shape, seed=seed, name=name, dtype=dtype, **kwargs)
+        self.data_format = self_format
+        self.input_spec = InputSpec(ndim=self.rank + 2)
+
+    def get_config(self):
+        # Keras's constructor does not take `trainable`.
+        return {k: v for k, v in super().get_config().items() if k != "trainable"}
+
+
+class SpatialDropout1D(_SpatialDropout):
+    __doc__ = _SpatialDropout.__doc__
+    rank = 1
+
+    def __init__(self, rate, seed=None, name=None, dtype=None, **kwargs):
+        super().__init__(rate, "channels_last", seed=seed, name=name, dtype=dtype, **kwargs)
+
+
+class SpatialDropout2D(_SpatialDropout):
+    __doc__ = _SpatialDropout.__doc__
+
+
+class SpatialDropout3D(_SpatialDropout):
+    __doc__ = _SpatialDropout.__doc__
+    rank = 3
+
+
+class GaussianNoise(_Noise):
+    """Adds normally distributed noise in training.
+
+    Args:
+        stddev: Standard deviation of the noise. (Keras refuses more than 1.)
+        seed: Seed of the layer's own numbers.
+
+    Shape:
+        anything -> the same
+
+    Raises:
+        ValueError: `stddev` is negative.
+
+    >>> import torch
+    >>> layer = GaussianNoise(0.1)
+    >>> layer(torch.zeros(2)).tolist()
+    [0.0, 0.0]
+    >>> 0.08 < layer(torch.zeros(9999), training=True).std() < 0.12
+    tensor(True)
+    """
+
+    def __init__(self, stddev, seed=None, **kwargs):
+        super().__init__(seed=seed, **kwargs)
+        self.stddev = _number("GaussianNoise", "stddev", stddev, math.inf)
+
+    def _noisy(self, x):
+        return x + self.stddev * self._normal(x)
+
+
+class GaussianDropout(_Noise):
+    """Multiplies by normal noise around 1, of standard deviation `sqrt(rate / (1 - rate))`.
+
+    Args:
+        rate: What the rate of the `Dropout` of the same variance would be; below 1.
+        seed: Seed of the layer's own numbers.
+
+    Shape:
+        anything -> the same
+
+    Raises:
+        ValueError: `rate` is not within 0 to 1, or is 1: the noise would be infinite.
+
+    >>> import torch
+    >>> abs(GaussianDropout(0.5)(torch.ones(9999), training=True).mean() - 1) < 0.1
+    tensor(True)
+    """
+
+    def __init__(self, rate, seed=None, **kwargs):
+        super().__init__(seed=seed, **kwargs)
+        self.rate = _number("GaussianDropout", "rate", rate, 1)
+        if rate == 1:
+            raise ValueError(
+                "GaussianDropout(rate=1) would be infinite noise. It takes a share from 0 to below 1. "
+                "Type for example GaussianDropout(0.5)."
+            )
+
+    def _noisy(self, x):
+        return x * (1 + math.sqrt(self.rate / (1 - self.rate)) * self._normal(x))
+
+
+# SELU's value far to the left, -scale * alpha: what a dropped unit of a SELU network is set to.
+_SATURATION = -1.0507009873554805 * 1.6732632423543772
+
+
+class AlphaDropout(_Noise):
+    """Dropout for SELU networks: keeps mean and variance by dropping to SELU's low end.
+
+    Args:
+        rate: Share that is dropped, 0 to 1.
+        noise_shape: Shape of the mask, which broadcasts over the input; None in it takes the
+            input's size.
+        seed: Seed of the layer's own numbers.
+
+    Shape:
+        anything -> the same
+
+    Raises:
+        ValueError: `rate` is not within 0 to 1, or `noise_shape` is no shape.
+
+    Klambauer et al. 2017, "Self-normalizing neural networks".
+
+    >>> import torch
+    >>> x = torch.randn(99999)
+    >>> abs(AlphaDropout(0.3)(x, training=True).var() - 1) < 0.1
+    tensor(True)
+    """
+
+    def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
+        super().__init__(seed=seed, **kwargs)
+        self.rate = _number("AlphaDropout", "rate", rate, 1)
+        self.noise_shape = _noise_shape("AlphaDropout", noise_shape)
+
+    def _noisy(self, x):
+        if not 0 < self.rate < 1:
+            return x if self.rate == 0 else torch.zeros_like(x)
+        shape = x.shape if self.noise_shape is None else self.noise_shape
+        shape = [n if m is None else m for m, n in zip(shape, x.shape, strict=True)]
+        keep = torch.empty(shape, dtype=x.dtype, device=x.device)
+        keep.bernoulli_(1 - self.rate, generator=random._generator(self.seed_generator, x.device))
+        x = x * keep + _SATURATION * (1 - keep)
+        scale = ((1 - self.rate) * (1 + self.rate * _SATURATION**2)) ** -0.5
+        return scale * (x - _SATURATION * self.rate)
+
+
+class ActivityRegularization(Layer):
+    """Adds a penalty of its input to the loss, and returns the input.
+
+    Args:
+        l1: Factor of the sum of absolute values.
+        l2: Factor of the sum of squares.
+
+    Shape:
+        anything -> the same
+
+    >>> import torch
+    >>> layer = ActivityRegularization(l2=0.5)
+    >>> _ = layer(torch.tensor([[2.0]]))
+    >>> [float(loss) for loss in layer.losses]
+    [2.0]
+    """
+
+    def __init__(self, l1=0.0, l2=0.0, **kwargs):
+        super().__init__(activity_regularizer=regularizers.L1L2(l1=l1, l2=l2), **kwargs)
+        self.l1, self.l2 = l1, l2
+        self.supports_masking = True
+
+    def call(self, x):
+        return x
