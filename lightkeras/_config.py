@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from functools import lru_cache
+from functools import cache
 
 from lightkeras._registry import did_you_mean, serialize
 
@@ -153,12 +153,12 @@ def unexpected(owner, name, known) -> TypeError:
 # ---- the metaclass --------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=None)
+@cache
 def _signature(cls):
     return inspect.signature(cls.__init__)
 
 
-@lru_cache(maxsize=None)
+@cache
 def accepted(cls):
     """(argument names, closed): what a class's constructor takes, `**kwargs` followed upwards.
 
@@ -174,7 +174,8 @@ def accepted(cls):
         names |= set(getattr(klass, "_extra_arguments", ()))
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
-        closed = closed and klass.__module__.startswith("lightkeras.")
+        ours = klass.__module__.startswith("lightkeras.")
+        closed = closed and ours and not klass.__dict__.get("_any_keyword", False)
         if "_extra_arguments" in klass.__dict__:
             break
     return frozenset(names - {"self"}), closed
@@ -182,6 +183,17 @@ def accepted(cls):
 
 class Configurable(type):
     """Metaclass of all that has a config: layers, losses, metrics, optimizers, callbacks..."""
+
+    @property
+    def __signature__(cls):  # help() and inspect show the constructor, not the call below
+        if "_own_signature" in cls.__dict__:
+            return cls._own_signature
+        parameters = list(_signature(cls).parameters.values())[1:]
+        return inspect.Signature(parameters)
+
+    @__signature__.setter
+    def __signature__(cls, signature):
+        cls._own_signature = signature
 
     def __call__(cls, *args, **kwargs):
         if kwargs:

@@ -333,6 +333,7 @@ def _step(node, slots, free):
         if type(first) is list and all(is_keras_tensor(t) for t in first):
             return node.operation, [slots[id(t)] for t in first], targets[0], (), free
     rest = map_structure(
-        lambda leaf: _Slot(slots[id(leaf)]) if is_keras_tensor(leaf) else leaf, (node.args, node.kwargs)
+        lambda leaf: _Slot(slots[id(leaf)]) if is_keras_tensor(leaf) else leaf,
+        (node.args, node.kwargs),
     )
     return node.operation, None, targets, rest, free

@@ -34,7 +34,7 @@ __all__ = [
 
 def did_you_mean(name, known) -> str:
     """` Did you mean 'adam'?` for the closest of `known`, or an empty string."""
-    lowered = {str(k).lower(): str(k) for k in known}
+    lowered = {str(k).lower(): str(k) for k in sorted(known, key=str)}  # lower case comes last
     close = difflib.get_close_matches(str(name).lower(), lowered, n=1, cutoff=0.6)
     return f" Did you mean {lowered[close[0]]!r}?" if close else ""
 

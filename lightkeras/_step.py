@@ -163,7 +163,9 @@ class Compiled:
             if part.several and part.loss is not None:
                 found.append((f"{part.name}_loss", part.loss_mean))
             for metric in (*part.metrics, *part.weighted_metrics):
-                found.append((f"{part.name}_{metric.name}" if part.several else metric.name, metric))
+                found.append(
+                    (f"{part.name}_{metric.name}" if part.several else metric.name, metric)
+                )
         return found
 
     def names(self):
@@ -227,7 +229,10 @@ class _Part:
         self.loss_mean = LossMean(name=f"{name}_loss")
         seen: set[str] = set()
         self.metrics, self.weighted_metrics = (
-            [_unique(metrics.resolve(m, self.loss, y_shape, shape), seen) for m in _listed(spec[what])]
+            [
+                _unique(metrics.resolve(m, self.loss, y_shape, shape), seen)
+                for m in _listed(spec[what])
+            ]
             for what in ("metrics", "weighted_metrics")
         )
 

@@ -203,7 +203,8 @@ def _totals(model, painted):
         "Non-trainable params": model.non_trainable_weights,
     }
     if getattr(model, "compiled", False) and getattr(model.optimizer, "built", False):
-        groups["Optimizer params"] = model.optimizer.variables
+        numbers = model.optimizer.variables  # step count and rate may be plain numbers
+        groups["Optimizer params"] = [w if hasattr(w, "shape") else w.numpy() for w in numbers]
     groups = {"Total params": [w for group in groups.values() for w in group], **groups}
     for label, weights in groups.items():
         count = f"{sum(math.prod(w.shape) for w in weights):,}"

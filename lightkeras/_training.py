@@ -97,7 +97,9 @@ class LightningModel(L.LightningModule):
 
     def on_validation_epoch_start(self):
         if self.trainer.training or self.trainer.validating:
-            self.__dict__["_train_logs"] = None if self.trainer.sanity_checking else self.model._logs()
+            self.__dict__["_train_logs"] = (
+                None if self.trainer.sanity_checking else self.model._logs()
+            )
         self.model.reset_metrics()
 
     def on_validation_epoch_end(self):
@@ -171,16 +173,24 @@ def fit(
     epochs = flags.pop("max_epochs", None) or epochs
     if config.max_epochs() is not None:
         epochs = min(epochs, config.max_epochs())
-    ours, theirs = _sorted_callbacks([*flatten(callbacks or []), *flatten(flags.pop("callbacks", None) or [])])
+    ours, theirs = _sorted_callbacks(
+        [*flatten(callbacks or []), *flatten(flags.pop("callbacks", None) or [])]
+    )
     group = callback_list(ours, model, verbose, epochs, train.steps, history=True)
     names = model._compiled.names() if not model._overrides("train_step") else None
     group.validate(val is not None, names)
     train.check_epochs(epochs - initial_epoch)
     with _quiet():
         trainer = trainer or _trainer(flags, theirs, epochs, validation_freq)
-        module = _Fit(model, train, val, group, trainer, validation_freq, _steps_at_a_time(
-            model, train, trainer, flags, theirs
-        ))
+        module = _Fit(
+            model,
+            train,
+            val,
+            group,
+            trainer,
+            validation_freq,
+            _steps_at_a_time(model, train, trainer, flags, theirs),
+        )
         trainer.fit_loop.epoch_progress.current.processed = initial_epoch
         trainer.fit_loop.epoch_progress.current.completed = initial_epoch
         _run(trainer, module, model, group)
@@ -192,7 +202,9 @@ def _run(trainer, module, model, group):
     handler = signal.getsignal(signal.SIGINT) if _in_main_thread() else None
     was = {m: m.training for m in model.modules()}
     try:
-        trainer.fit(module, train_dataloaders=module.train_loader(), val_dataloaders=module.val_loader())
+        trainer.fit(
+            module, train_dataloaders=module.train_loader(), val_dataloaders=module.val_loader()
+        )
     except SystemExit as error:
         # Lightning turns Ctrl-C into the end of the process; a notebook wants to go on.
         if trainer.state.status == "interrupted" and error.code == 1:
@@ -384,7 +396,9 @@ class _Fit(LightningModel):
     def on_train_epoch_start(self):
         epoch = self.current_epoch
         self.train_batches.set_epoch(epoch)
-        self.__dict__["batch_hooks"] = self.group.wants_train_batches  # a callback may be done with them
+        self.__dict__["batch_hooks"] = (
+            self.group.wants_train_batches
+        )  # a callback may be done with them
         self.__dict__["step"] = 0
         self.__dict__["val_logs"] = {}
         self.model.train()
@@ -516,15 +530,22 @@ class _SizedLoader(_Loader):
 @contextmanager
 def _quiet():
     """Lightning's notes on what it found and its adverts are not printed; warnings of ours are."""
-    names = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero",
-             "lightning.pytorch.utilities.migration.utils", "lightning.pytorch.accelerators.cuda")
+    names = (
+        "lightning.pytorch.utilities.rank_zero",
+        "lightning.fabric.utilities.rank_zero",
+        "lightning.pytorch.utilities.migration.utils",
+        "lightning.pytorch.accelerators.cuda",
+        "lightning.fabric.utilities.distributed",
+    )
     loggers = [logging.getLogger(n) for n in names]
     levels = [log.level for log in loggers]
     for log in loggers:
         log.setLevel(max(log.getEffectiveLevel(), logging.WARNING))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"lightning\..*", category=UserWarning)
-        warnings.filterwarnings("ignore", message=r".*(does not have many workers|log_every_n_steps).*")
+        warnings.filterwarnings(
+            "ignore", message=r".*(does not have many workers|log_every_n_steps).*"
+        )
         warnings.filterwarnings("ignore", message=r".*treespec.*LeafSpec.*")
         try:
             yield

@@ -67,6 +67,12 @@ class _Variable:
     def __array__(self, dtype=None, copy=None):
         return np.asarray(self.numpy(), dtype=dtype)
 
+    def __float__(self):
+        return float(self.detach().as_subclass(torch.Tensor))
+
+    def __int__(self):
+        return int(self.detach().as_subclass(torch.Tensor))
+
 
 class Weight(_Variable, torch.nn.Parameter):
     """A trainable weight: an `nn.Parameter` with `assign`, `numpy`, `path`."""

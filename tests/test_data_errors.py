@@ -136,10 +136,10 @@ ERRORS = [
     ),
     (
         lambda: batches(put(1e300, (0, 0), "float64")),
-        "x has values that exceed torch.float32. Magnitudes up to 3.4e+38 are accepted. "
+        "x has values that exceed float32. Magnitudes up to 3.4e+38 are accepted. "
         "Scale the data, or call set_floatx('float64').",
     ),
-    (lambda: batches(X, put(-1e39, 1, "float64")), "y has values that exceed torch.float32."),
+    (lambda: batches(X, put(-1e39, 1, "float64")), "y has values that exceed float32."),
     # what is no number
     (lambda: batches(X, ["cat", "dog"] * 4), f"y holds text ('cat', 'dog'). {ENCODE}"),
     (lambda: batches(np.array([b"a"])), f"x holds text (b'a'). {ENCODE}"),
@@ -260,7 +260,7 @@ ERRORS = [
     (
         lambda: batches(stream(2)).check_epochs(5),
         "x is a generator, which can be read once, for 5 epochs. A number of steps, and a "
-        "generator that lasts, are accepted. Write steps_per_epoch=... (validation_steps=...), "
+        "generator that lasts, are accepted. Write steps_per_epoch=100 or validation_steps=100, "
         "or give a PyDataset or DataLoader.",
     ),
     (
@@ -276,7 +276,7 @@ ERRORS = [
     (
         lambda: batches(Endless()),
         "x is a PyDataset without an end. A number of steps is needed. "
-        "Write steps_per_epoch=... (validation_steps=..., steps=...).",
+        "Write steps_per_epoch=100, validation_steps=100 or steps=100.",
     ),
     (
         lambda: batches(Data(0)),

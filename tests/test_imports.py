@@ -138,7 +138,8 @@ def test_only_the_engine_imports_lightning():
 def test_nothing_heavy_is_imported_at_the_top():
     for name, file in MODULES.items():
         heads = {module.partition(".")[0] for module in imports(file, everywhere=False)}
-        assert not heads & HEAVY, name
+        # The engine defines a LightningModule; the first `fit` loads it.
+        assert not heads & (HEAVY - {"lightning"} if name == "_training" else HEAVY), name
 
 
 def test_the_checks_above_can_see():

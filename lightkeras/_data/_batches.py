@@ -60,10 +60,14 @@ class Batches(ABC):
         return True
 
     def __iter__(self):
+        return chain.from_iterable(self._begun())
+
+    def _begun(self):
+        """One pass, which begins at its first `next`: Lightning makes iterators it never uses."""
         self.end()
         epoch, first = self.epoch, self._first
         self.epoch, self._first = epoch + 1, 0
-        return self._pass(epoch, first)
+        yield self._pass(epoch, first)
 
     @abstractmethod
     def _pass(self, epoch, first):

@@ -89,7 +89,7 @@ def _py_batches(x, shuffle, options, name, allow_empty):
         if options["steps"] is None:
             raise ValueError(
                 f"{name} is a PyDataset without an end. A number of steps is needed. "
-                "Write steps_per_epoch=... (validation_steps=..., steps=...)."
+                "Write steps_per_epoch=100, validation_steps=100 or steps=100."
             )
         return Stream(_Endless(x), hooks=x, name=name, **options)
     if number == 0 and not allow_empty:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from abc import abstractmethod
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
@@ -49,7 +50,15 @@ class Made(Batches):
     class_weight = None
     hooks = None
     _cuts_share = True  # False where the source gives every process its own rows
-    _open = False
+    _live = None  # the running pass
+
+    def _pass(self, epoch, first):
+        self._live = self._batches(epoch, first)
+        return self._live
+
+    @abstractmethod
+    def _batches(self, epoch, first):
+        """Generator of the batches of `epoch` from number `first` on."""
 
     def convert(self, batch):
         """A batch of the user's as `(x, y, w)`: tensors, weights, this process's rows, device."""
@@ -68,14 +77,17 @@ class Made(Batches):
         return self._sizes[step]
 
     def end(self):
-        if self._open:
-            self._open = False
-            getattr(self.hooks, "on_epoch_end", _nothing)()
+        if self._live is not None:
+            self._live.close()  # with its threads
+            self._finish()
 
     def _begin(self):
         self._sizes = {}
-        self._open = True
         getattr(self.hooks, "on_epoch_begin", _nothing)()
+
+    def _finish(self):
+        self._live = None
+        getattr(self.hooks, "on_epoch_end", _nothing)()
 
     def _whole(self, batch):
         """`convert` without the share, for `peek`."""
@@ -116,7 +128,7 @@ class MapDataset(Made, Rows):
     def peek(self):
         return self._read(list(range(min(self.batch_size, self.rows))))
 
-    def _pass(self, epoch, first):
+    def _batches(self, epoch, first):
         number, self._offset, stop = self._window(epoch)
         index = self._order(number)
         for start, count in zip(*self._cuts(self._offset + first, stop), strict=False):
@@ -144,7 +156,7 @@ class PyBatches(Made, Indexed):
     def peek(self):
         return self._whole(self.dataset[0])
 
-    def _pass(self, epoch, first):
+    def _batches(self, epoch, first):
         number, self._offset, stop = self._window(epoch)
         order = (
             self._permutation(self.total, number).tolist() if self.shuffle else range(self.total)
@@ -154,7 +166,7 @@ class PyBatches(Made, Indexed):
             converted = self.convert(batch)
             self._sizes[step] = self._read_rows
             yield converted
-        self.end()
+        self._finish()
 
     def _make(self, order):
         """Iterator over the user's batches."""
@@ -241,7 +253,7 @@ class Stream(Made):
             raise ValueError(
                 f"{self.name} is a generator, which can be read once, for {epochs} epochs. "
                 "A number of steps, and a generator that lasts, are accepted. Write "
-                "steps_per_epoch=... (validation_steps=...), or give a PyDataset or DataLoader."
+                "steps_per_epoch=100 or validation_steps=100, or give a PyDataset or DataLoader."
             )
 
     def peek(self):
@@ -252,14 +264,14 @@ class Stream(Made):
         self._running = itertools.chain([batch], running)
         return self._whole(batch)
 
-    def _pass(self, epoch, first):
+    def _batches(self, epoch, first):
         self._begin()
         for step, batch in enumerate(self._read(epoch)):
             if step >= first:
                 converted = self.convert(batch)
                 self._sizes[step] = self._read_rows
                 yield converted
-        self.end()
+        self._finish()
 
     def _read(self, epoch):
         """The user's batches of one epoch."""

@@ -19,7 +19,7 @@ from torch import Tensor
 from lightkeras import constraints, dtype_policies, initializers, regularizers
 from lightkeras._config import Configurable, arguments, plain, unexpected, warn_old
 from lightkeras._dtypes import torch_dtype
-from lightkeras._graph import KerasTensor, ShapeTensor, apply, is_keras_tensor, output_spec
+from lightkeras._graph import KerasTensor, ShapeTensor, apply, output_spec
 from lightkeras._registry import to_snake, unique_name
 from lightkeras._tree import flatten, map_structure
 from lightkeras._variable import State, Weight
@@ -120,13 +120,22 @@ class Layer(torch.nn.Module, metaclass=Configurable):
                 setattr(cls, view.name, _face(view))
 
     def __init__(
-        self, *, activity_regularizer=None, trainable=True, dtype=None, autocast=True, name=None, **kwargs
+        self,
+        *,
+        activity_regularizer=None,
+        trainable=True,
+        dtype=None,
+        autocast=True,
+        name=None,
+        **kwargs,
     ):
         super().__init__()
         strange = [k for k in kwargs if k not in Layer._extra_arguments]
         if strange:
             known = inspect.signature(type(self).__init__).parameters
-            raise unexpected(type(self).__name__, strange[0], {*known, "name", "dtype", "trainable"})
+            raise unexpected(
+                type(self).__name__, strange[0], {*known, "name", "dtype", "trainable"}
+            )
         state = self.__dict__
         state["training"] = False  # as in Keras, calling a layer is inference unless told otherwise
         state["_name"] = name or unique_name(to_snake(type(self).__name__))
@@ -163,6 +172,8 @@ class Layer(torch.nn.Module, metaclass=Configurable):
         raise TypeError(
             f"{type(self).__name__} has no call(). A layer computes in call(self, inputs). Add that method."
         )
+
+    forward = call
 
     def _general_call(self, args, kwargs):
         """Every call but that of a built layer with one tensor."""
@@ -391,7 +402,9 @@ class Layer(torch.nn.Module, metaclass=Configurable):
             shape, name, initializer = initializer, shape, None if dtype is None else dtype
             dtype = None
         name = name or "variable" + (f"_{len(self._rows)}" if self._rows else "")
-        view = next((v for v in self.views if v.name == name), None) or View(name, _attribute(self, name))
+        view = next((v for v in self.views if v.name == name), None) or View(
+            name, _attribute(self, name)
+        )
         dtype = torch_dtype(dtype or self.dtype_policy.variable_dtype)
         default = "glorot_uniform" if dtype.is_floating_point else "zeros"
         make = initializers.get(default if initializer is None else initializer)

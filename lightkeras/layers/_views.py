@@ -181,12 +181,26 @@ class BoundView:
 
 def _forward(name):
     def method(self, *args):
-        return getattr(self.value, name)(*(a.value if isinstance(a, BoundView) else a for a in args))
+        return getattr(self.value, name)(
+            *(a.value if isinstance(a, BoundView) else a for a in args)
+        )
 
     method.__name__ = name
     return method
 
 
-for _name in ("add", "sub", "mul", "truediv", "matmul", "pow", "neg", "radd", "rsub", "rmul", "getitem"):
+for _name in (
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "matmul",
+    "pow",
+    "neg",
+    "radd",
+    "rsub",
+    "rmul",
+    "getitem",
+):
     setattr(BoundView, f"__{_name}__", _forward(f"__{_name}__"))
 del _name

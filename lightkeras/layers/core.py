@@ -12,7 +12,15 @@ from lightkeras.layers._layer import Layer
 from lightkeras.layers._spec import InputSpec
 from lightkeras.layers._views import Permuted
 
-__all__ = ["Dense", "Identity", "Input", "InputLayer", "Lambda", "TorchModuleWrapper", "positive_int"]
+__all__ = [
+    "Dense",
+    "Identity",
+    "Input",
+    "InputLayer",
+    "Lambda",
+    "TorchModuleWrapper",
+    "positive_int",
+]
 
 
 def positive_int(owner, argument, value):
@@ -105,7 +113,9 @@ def _sample_shape(shape):
             f"Input({shape}) is not a shape. It takes a tuple, the shape of one sample. Type Input(({shape},))."
         )
     for size in shape:
-        if size is not None and (isinstance(size, bool) or not hasattr(size, "__index__") or size < 0):
+        if size is not None and (
+            isinstance(size, bool) or not hasattr(size, "__index__") or size < 0
+        ):
             raise ValueError(
                 f"Input(shape={tuple(shape)}) holds {size!r}. Sizes are whole numbers, or None where "
                 "unknown. Type for example Input((28, 28, 1))."

@@ -74,8 +74,12 @@ def get(identifier):
 
 def serialize(loss):
     """The config of a loss object or function."""
-    is_function = callable(loss) and not hasattr(loss, "get_config")
-    return function_config(loss) if is_function else table.serialize(loss)
+    if callable(loss) and not hasattr(loss, "get_config"):
+        return function_config(loss)
+    config = table.serialize(loss)
+    if type(loss) is LossFunctionWrapper:  # Keras has no public place for it
+        config |= {"module": "keras.src.losses.losses", "registered_name": "LossFunctionWrapper"}
+    return config
 
 
 def deserialize(name, custom_objects=None):

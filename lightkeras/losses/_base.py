@@ -68,6 +68,8 @@ class Loss(Configured):
         if self._casts_targets:
             y_true = self._cast(y_true, y_pred)
         values = self.call(y_true, y_pred)
+        if not isinstance(values, Tensor):
+            values = self._values(values)
         own_mask = getattr(values, "_keras_mask", None)
         if own_mask is not None:
             mask = own_mask if mask is None else mask & own_mask
@@ -79,6 +81,15 @@ class Loss(Configured):
             f"{type(self).__name__} has no call(). A loss computes its values there. "
             "Define call(self, y_true, y_pred)."
         )
+
+    def _values(self, values):
+        """Numbers and arrays that a loss of one's own returned, as a tensor."""
+        if values is None:
+            raise ValueError(
+                f"The loss {self.name!r} returned None. A tensor of one value per row is expected. "
+                "Add a return statement to it."
+            )
+        return torch.as_tensor(values, dtype=self._dtype)
 
     def _cast(self, x, like):
         """`x` as a tensor of the loss's dtype; dicts and lists of outputs are walked."""
@@ -266,7 +277,7 @@ def _settled(low, high):
 def mismatch(name, true, pred, y="y") -> ValueError:
     """The error for targets of shape `true` and outputs of shape `pred`; raise what it returns."""
     true, pred = tuple(true), tuple(pred)
-    if name.startswith("sparse"):
+    if _is_sparse(name):
         expected = f"integer classes of shape {pred[:-1]} for y_pred {pred}"
     else:
         kind = "one-hot targets" if _is_one_hot(name) else "targets"
@@ -275,15 +286,21 @@ def mismatch(name, true, pred, y="y") -> ValueError:
     return ValueError(f"{name} expects {expected}, got {y} of shape {true}. {advice}")
 
 
+def _is_sparse(name):
+    return name.startswith("sparse") or "generalized" in name
+
+
 def _is_one_hot(name):
-    return name.removeprefix("top_k_").startswith("categorical") and "generalized" not in name
+    return name.removeprefix("top_k_").startswith("categorical") and not _is_sparse(name)
 
 
 def _advice(name, true, pred):
     """What to type, for shapes that do not fit."""
-    sparse = name.startswith("sparse")
+    sparse = _is_sparse(name)
     ids = true in (pred[:-1], (*pred[:-1], 1))
     if sparse and true == pred:
+        if "generalized" in name:
+            return "Use y.argmax(-1) for one-hot targets."
         return f"Use {_quoted(name.removeprefix('sparse_'))} for one-hot targets."
     if name in ("categorical_crossentropy", "categorical_accuracy") and ids:
         return f"Use {_quoted('sparse_' + name)} for integer classes."

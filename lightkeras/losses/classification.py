@@ -159,14 +159,15 @@ def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False, ignore_cl
     array([0.6931, 0.    ], dtype=float32)
     """
     y_pred = floating(y_pred)
-    y_true = _class_numbers(y_true, y_pred, axis)
+    y_true = _class_numbers("sparse_categorical_crossentropy", y_true, y_pred, axis)
     valid = None
     if ignore_class is not None:
         valid = y_true != ignore_class
         y_true = torch.where(valid, y_true, 0)
         y_pred = torch.where(valid.unsqueeze(axis), y_pred, 1.0)
     log_p = _log_probabilities(y_pred, from_logits, axis).movedim(axis, -1)
-    values = -log_p.gather(-1, y_true.unsqueeze(-1)).squeeze(-1)
+    rows = log_p.reshape(-1, log_p.shape[-1])
+    values = F.nll_loss(rows, y_true.reshape(-1), reduction="none").reshape(y_true.shape)
     if valid is None:
         return values
     values = torch.where(valid, values, 0.0)
@@ -190,7 +191,7 @@ def _mean_sparse(y_true, y_pred, from_logits=False, ignore_class=None, axis=-1):
     return F.nll_loss(_log_probabilities(y_pred, False, 1), y_true.long())
 
 
-def _class_numbers(y_true, y_pred, axis):
+def _class_numbers(name, y_true, y_pred, axis):
     """Targets as int64 in the shape of `y_pred` without its class axis."""
     y_true = torch.as_tensor(y_true, dtype=torch.int64, device=y_pred.device)
     if y_true.ndim == y_pred.ndim and y_true.shape[axis] == 1:
@@ -198,7 +199,7 @@ def _class_numbers(y_true, y_pred, axis):
     expected = list(y_pred.shape)
     del expected[axis]
     if list(y_true.shape) != expected:
-        raise mismatch("sparse_categorical_crossentropy", y_true.shape, y_pred.shape)
+        raise mismatch(name, y_true.shape, y_pred.shape)
     return y_true
 
 
@@ -228,7 +229,7 @@ def categorical_generalized_cross_entropy(y_true, y_pred, q):
     Source: Zhang and Sabuncu, Generalized Cross Entropy Loss, 2018.
     """
     y_pred = floating(y_pred)
-    y_true = _class_numbers(y_true, y_pred, -1)
+    y_true = _class_numbers("categorical_generalized_cross_entropy", y_true, y_pred, -1)
     p = y_pred.gather(-1, y_true.unsqueeze(-1)).squeeze(-1)
     return (1.0 - p.pow(q)) / q
 

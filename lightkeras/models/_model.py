@@ -135,7 +135,11 @@ class Model(Trainable, Layer):
         return leaves
 
     def compute_output_spec(self, *args, **kwargs):
-        if self._plan is not None and type(self).call is Model.call and _same_shapes(args, self.inputs):
+        if (
+            self._plan is not None
+            and type(self).call is Model.call
+            and _same_shapes(args, self.inputs)
+        ):
             spec = [KerasTensor(t.shape, t.dtype) for t in flatten(self._plan.outputs)]
             from lightkeras._tree import pack
 
@@ -319,7 +323,9 @@ class Model(Trainable, Layer):
 
     def get_config(self):
         """The graph as plain values; constructor arguments for a subclass that is no graph."""
-        if self._plan is None or (type(self).__init__ is not Model.__init__ and type(self) is not Model):
+        if self._plan is None or (
+            type(self).__init__ is not Model.__init__ and type(self) is not Model
+        ):
             return super().get_config()
         from lightkeras.models import _functional
 

@@ -389,7 +389,9 @@ class Trainable:
         if validation_data is None and _data.validation_of(x) is not None:
             validation_data = _data.validation_of(x)
         if validation_split and validation_data is None:
-            (x, y, sample_weight), validation_data = _data.split(x, y, sample_weight, validation_split)
+            (x, y, sample_weight), validation_data = _data.split(
+                x, y, sample_weight, validation_split
+            )
         train = _data.batches(
             x,
             y,
@@ -432,9 +434,18 @@ class Trainable:
             strange = [k for k in flags if k not in names]
             if strange:
                 close = unexpected("fit", strange[0], known)
-                raise close if "Did you mean" in str(close) else unexpected("fit", strange[0], known | names)
+                raise (
+                    close
+                    if "Did you mean" in str(close)
+                    else unexpected("fit", strange[0], known | names)
+                )
         own = self._compiled.options.get("trainer") or {}
-        return {**environment_flags(), **own, **(trainer if isinstance(trainer, dict) else {}), **flags}
+        return {
+            **environment_flags(),
+            **own,
+            **(trainer if isinstance(trainer, dict) else {}),
+            **flags,
+        }
 
     # ---- evaluate, predict --------------------------------------------------------------------
 
@@ -461,7 +472,9 @@ class Trainable:
             The loss, or a list of the values that `metrics_names` names.
         """
         if kwargs:
-            raise unexpected("evaluate", next(iter(kwargs)), inspect.signature(self.evaluate).parameters)
+            raise unexpected(
+                "evaluate", next(iter(kwargs)), inspect.signature(self.evaluate).parameters
+            )
         self._need_compiled("evaluate")
         batches = _data.batches(
             x, y, sample_weight, batch_size=batch_size, steps=steps, caller="evaluate"
@@ -635,7 +648,9 @@ def _tensor(leaf, device):
     if isinstance(leaf, torch.Tensor):
         return leaf.to(device)
     array = np.asarray(leaf)
-    return torch.as_tensor(array.astype("float32") if array.dtype == "float64" else array, device=device)
+    return torch.as_tensor(
+        array.astype("float32") if array.dtype == "float64" else array, device=device
+    )
 
 
 def _to(tree, device):

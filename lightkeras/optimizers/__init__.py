@@ -111,8 +111,8 @@ def get(identifier):
     kind = type(identifier)
     raise TypeError(
         f"optimizer={kind.__module__}.{kind.__qualname__} object is no optimizer. A name, a "
-        "config, an optimizer of lightkeras or torch, or a function that makes one from parameters is "
-        'accepted. Write optimizer="adam", for example.'
+        "config, an optimizer of lightkeras or torch, or a function that makes one from "
+        'parameters is accepted. Write optimizer="adam", for example.'
     )
 
 

@@ -129,6 +129,11 @@ class Optimizer(Rated):
         defaults = {"lr": 0.0, "iterations": 0, **self._group_defaults}
         torch.optim.Optimizer.__init__(self, [{"params": []}], defaults)
         self._set_source(learning_rate)
+        if self._time_decay and self._source is not None:
+            raise ValueError(
+                f"{type(self).__name__} got decay={_decay} and a learning rate that changes by "
+                "itself. Old Keras's decay divides a number. Leave decay out."
+            )
         if self._source is None and self.learning_rate == 0:
             warnings.warn(
                 f"{type(self).__name__}(learning_rate=0) leaves all weights as they are.",

@@ -54,7 +54,8 @@ class Rated(Stateful):
                 "function of the step, subclass schedules.LearningRateSchedule."
             )
         self._source = value
-        self.param_groups[0]["lr"] = self._current_rate()
+        if isinstance(value, schedules.LearningRateSchedule):
+            self.param_groups[0]["lr"] = self._current_rate()
 
     def _assign_rate(self, value):
         if isinstance(self._source, schedules.LearningRateSchedule):

@@ -264,6 +264,9 @@ class Stateful(torch.optim.Optimizer, metaclass=Configurable):
                 )
         for variable, array in zip(mine, given, strict=True):
             variable.assign(array)
+        for group in self.param_groups:  # what files do not hold starts again
+            numbers = self._group_defaults.items()
+            group.update((k, v) for k, v in numbers if k not in self._group_numbers)
 
     def save_own_variables(self, store):
         """Write `variables` as `store["0"]`, `store["1"]`..."""

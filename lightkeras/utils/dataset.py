@@ -154,8 +154,8 @@ def _as_dataset(dataset):
     arrays = dataset if isinstance(dataset, (list, tuple)) else [dataset]
     if not arrays or not all(isinstance(a, (np.ndarray, torch.Tensor)) for a in arrays):
         raise TypeError(
-            f"split_dataset() got data of type {type(dataset).__name__}. An array, a list or tuple of arrays "
-            "and a map-style torch Dataset are accepted. Convert it with np.asarray."
+            f"split_dataset() got data of type {type(dataset).__name__}. An array, a list or tuple "
+            "of arrays and a map-style torch Dataset are accepted. Convert it with np.asarray."
         )
     lengths = [len(a) for a in arrays]
     if len(set(lengths)) > 1:

@@ -254,6 +254,12 @@ def test_class_numbers_of_any_dtype(dtype, column):
     assert_same(both(lambda m: m.SparseCategoricalCrossentropy(), y, p))
 
 
+def test_rows_that_torch_leaves_out():
+    y, p = sparse((ROWS, CLASSES))
+    y[2] = -100
+    assert_same(both(lambda m: m.sparse_categorical_crossentropy, y, p))
+
+
 @pytest.mark.parametrize("dtype", ["int64", "uint8", "bool", "float64"])
 def test_targets_of_any_dtype(dtype):
     y, p = classes((ROWS, CLASSES))
@@ -275,6 +281,8 @@ def test_generalized_crossentropy():
     y, p = sparse((ROWS, CLASSES))
     assert_same(both(lambda m: partial(m.categorical_generalized_cross_entropy, q=0.7), y, p + 0.1))
     assert_same(both(lambda m: m.CategoricalGeneralizedCrossEntropy(q=0.7), y, p + 0.1))
+    with pytest.raises(ValueError, match=r"integer classes of shape \(6,\).*Use y.argmax\(-1\)"):
+        losses.categorical_generalized_cross_entropy(p, p, q=0.5)
     with pytest.raises(ValueError, match="between 0 and 1"):
         losses.CategoricalGeneralizedCrossEntropy(q=1.0)
 
@@ -347,8 +355,9 @@ def test_wrapper_takes_the_keywords_of_its_function():
     y, p = map(torch.tensor, numbers((ROWS, 2)))
     wrapped = losses.LossFunctionWrapper(losses.huber, delta=0.2)
     assert wrapped(y, p) == losses.Huber(0.2)(y, p)
-    again = losses.deserialize(losses.serialize(wrapped))
-    assert again(y, p) == wrapped(y, p)
+    for module in (losses, keras.losses):
+        again = module.deserialize(losses.serialize(wrapped))
+        torch.testing.assert_close(again(y, p), wrapped(y, p))
 
 
 def test_outputs_in_a_dict():
@@ -363,6 +372,15 @@ def test_outputs_in_a_dict():
 def test_a_loss_without_call():
     with pytest.raises(TypeError, match=r"Loss has no call\(\)"):
         losses.Loss()(torch.ones(1), torch.ones(1))
+
+
+def test_a_function_that_returns_no_tensor():
+    def forgetful(y_true, y_pred):
+        _ = y_true - y_pred
+
+    with pytest.raises(ValueError, match="'forgetful' returned None"):
+        losses.resolve(forgetful)(torch.ones(2), torch.ones(2))
+    assert losses.resolve(lambda y, p: 2.0)(torch.ones(2), torch.ones(2)) == 2
 
 
 @cases

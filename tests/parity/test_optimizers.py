@@ -174,6 +174,11 @@ def test_all_slots_in_keras_order(name):
         # Adafactor's vectors have unused 0-d slots, which Keras makes integers.
         assert mine[key].dtype == keras_store[key].dtype or mine[key].ndim == 0, key
     close(mine.values(), keras_store.values())
+    again = getattr(optimizers, name).from_config(ours.get_config()).build(our_weights())
+    again.load_own_variables(mine)
+    assert again.learning_rate == 0.01  # float32 in the file rounds no rate
+    for a, b in zip(again.variables, ours.variables, strict=True):
+        assert np.array_equal(a.numpy(), b.numpy())
     fresh = getattr(optimizers, name).from_config(ours.get_config())
     others = our_weights()
     fresh.build(others)
@@ -425,7 +430,11 @@ def test_torch_scheduler():
             scheduler.step()
             seen.append(ours.learning_rate)
     assert seen == pytest.approx([1.0, 0.1, 0.1, 0.01])
-    assert copy.deepcopy(ours).learning_rate == seen[-1]
+    copied, others = copy.deepcopy((ours, weights))
+    before = values(weights)
+    our_step(copied, others, 4)
+    close(values(weights), before, 0)  # the scheduler's patch of `step` was not copied
+    assert copied.learning_rate == seen[-1]
 
 
 def test_scheduler_before_build():
@@ -479,6 +488,23 @@ def test_hooks_closure_and_zero_grad():
     ours.step(closure)
     assert calls[3:] == ["closure"]
     assert ours.iterations == 2
+
+
+def test_a_closure_may_skip_the_step():
+    ours = pair("SGD")[0]
+    assert ours.step(lambda: None) is None
+    assert ours.iterations == 0
+
+
+def test_infinite_gradients_show_as_nan():
+    for option in ({"global_clipnorm": 1.0}, {"clipnorm": 1.0}):
+        ours, weights, theirs, variables = pair("SGD", **option)
+        given = gradients(0)
+        given[1][0] = np.inf
+        ours.apply(given, weights)
+        theirs.apply([torch.tensor(g) for g in given], variables)
+        for weight, variable in zip(values(weights), values(variables), strict=True):
+            assert (np.isnan(weight) == np.isnan(variable)).all()
 
 
 def test_profiler_sees_the_step():
@@ -610,9 +636,13 @@ def test_learning_rate_function_and_schedule():
     weight.grad = torch.ones(1)
     ours.step()
     ours.step()
-    assert weight.item() == -0.375  # the first value was read when it was made
+    assert weight.item() == -0.75
+    assert ours.learning_rate == 0.125
+    ours.learning_rate = 0.5
+    ours.step()
+    assert weight.item() == -1.25
     ours.learning_rate = optimizers.schedules.InverseTimeDecay(1.0, 1, 1.0)
-    assert ours.learning_rate == pytest.approx(1 / 3)
+    assert ours.learning_rate == 0.25
     with pytest.raises(TypeError, match="follows InverseTimeDecay"):
         ours.learning_rate = 0.1
     with pytest.raises(TypeError, match="follows InverseTimeDecay"):
@@ -756,6 +786,7 @@ WRONG = [
     (lambda: optimizers.Adam(True), TypeError, "is not a number"),
     (lambda: optimizers.Adam(lambda step: 0.1), TypeError, "without arguments"),
     (lambda: optimizers.Adam(optimizers.schedules.CosineDecay), TypeError, "without arguments"),
+    (lambda: optimizers.Adam(lambda: 0.1, _decay=0.1), ValueError, "Leave decay out"),
     (lambda: optimizers.Adam(beta_1=2), ValueError, r"Adam\(beta_1=2\).* 0 <= x < 1"),
     (lambda: optimizers.Adam(beta_2=1.0), ValueError, "beta_2=1.0"),
     (lambda: optimizers.Adam(epsilon=-1e-7), ValueError, "epsilon"),
