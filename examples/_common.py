@@ -16,19 +16,24 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from lightkeras._flags import trainer_flags
 from lightkeras._ranks import is_chief
+from lightkeras.utils import save_img
 
 
 def command_line(program, argv=None):
     """(options, Trainer flags) of the command line of the file `program`."""
     flags, rest = trainer_flags(argv, own=["limit", "data", "out"])
     parser = argparse.ArgumentParser(Path(program).name, description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--limit", type=int)
-    parser.add_argument("--data")
-    parser.add_argument("--out", default=Path(program).parent / "output" / Path(program).stem)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args(rest)
-    options.out = Path(options.out).resolve()
+    folder = options.out or Path(program).parent / "output" / Path(program).stem
+    options.out = folder.resolve()
     if not is_chief():  # with several devices the program runs once for each: only one talks
         sys.stdout = io.StringIO()
     return options, flags
@@ -41,15 +46,25 @@ def limited(options, data):
 
 def table(options, name):
     """Path of a text file: `--data FILE`, or `name` in the folder LIGHTKERAS_HOME."""
-    path = Path(options.data or Path(os.environ.get("LIGHTKERAS_HOME", "~/.lightkeras"), name))
-    if not path.expanduser().is_file():
+    path = options.data or Path(os.environ.get("LIGHTKERAS_HOME", "~/.lightkeras"), name)
+    path = path.expanduser()
+    if not path.is_file():
         raise SystemExit(f"{path} is not there. Pass --data FILE, or set LIGHTKERAS_HOME.")
-    return path.expanduser()
+    return path
 
 
-def save(figure, options, name):
-    """Write a matplotlib figure into the output folder and say where."""
+def draw(rows, options, name, zoom=2):
+    """Write images as one picture, `rows` of them `(columns, height, width, channels)` in 0..1."""
+    picture = np.concatenate(
+        [np.concatenate(list(row), axis=1) for row in rows]
+    )  # (h, w, channels)
+    picture = np.clip(picture, 0, 1).repeat(zoom, axis=0).repeat(zoom, axis=1)
+    written(options, name, lambda path: save_img(path, 255 * picture, scale=False))
+
+
+def written(options, name, write):
+    """Call `write` with a path in the output folder, and say where that is."""
     if is_chief():
         options.out.mkdir(parents=True, exist_ok=True)
-        figure.savefig(options.out / name, dpi=100)
+        write(options.out / name)
     print(f"Picture: {options.out / name}")

@@ -166,7 +166,8 @@ def apply(operation, args, kwargs):
         for value in flatten((args, kwargs)):
             if isinstance(value, torch.nn.Parameter):
                 raise ValueError(
-                    f"{operation.label}() mixes a symbolic tensor with a bare torch parameter, which the "
+                    f"{operation.label}() mixes a symbolic tensor with a bare torch parameter, "
+                    "which the "
                     "model could not find again. A torch module can stand in a model as a layer. "
                     "Type layers.TorchModuleWrapper(module)(x)."
                 )
@@ -259,8 +260,10 @@ def nodes_between(inputs, outputs):
             continue
         if not node.input_tensors:
             raise ValueError(
-                f"The outputs depend on the input {operation.name!r} of shape {tensor.shape}, which is "
-                "not among the model's inputs. Every Input on the way must be listed. Add it to inputs=."
+                f"The outputs depend on the input {operation.name!r} of shape {tensor.shape}, "
+                "which is "
+                "not among the model's inputs. Every Input on the way must be listed. Add it to "
+                "inputs=."
             )
         stack.append((tensor, node))
         stack += [(t, None) for t in reversed(node.input_tensors)]

@@ -11,6 +11,7 @@ import difflib
 import re
 from collections import Counter
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 __all__ = [
     "Table",
@@ -158,31 +159,123 @@ def keras_module(cls) -> str | None:
     parts = cls.__module__.split(".")
     if parts[0] != "lightkeras":
         return None
-    if len(parts) > 2 and parts[1] == "optimizers" and parts[2] == "schedules":
+    if parts[1:3] == ["optimizers", "schedules"]:
         return "keras.optimizers.schedules"
-    return "keras" if parts[1].startswith("_") else f"keras.{parts[1]}"
+    private = parts[1].startswith("_") or parts[1] in ("dtype_policies", "models")
+    return "keras" if private else f"keras.{parts[1]}"
 
 
 def serialize(obj):
-    """The dictionary (or, for a function, the name) that stands for `obj` in a config."""
+    """The dictionary (or, for a function of ours, the name) that stands for `obj` in a config."""
     if obj is None or isinstance(obj, (str, dict)):
         return obj
     if hasattr(obj, "get_config"):
-        cls = type(obj)
-        module = keras_module(cls)
-        return {
-            "module": module or cls.__module__,
-            "class_name": cls.__name__,
-            "config": obj.get_config(),
-            "registered_name": None if module else get_registered_name(cls),
-        }
+        return _object_config(obj)
     if callable(obj) and hasattr(obj, "__name__"):
-        name = get_registered_name(obj)
-        return name
+        return _function_config(obj)
     raise TypeError(
         f"Cannot turn {type(obj).__name__} into a config. Strings, functions and objects with "
         "get_config() can be. Give the class a get_config() method."
     )
+
+
+def _object_config(obj):
+    cls = type(obj)
+    module, name = getattr(obj, "_keras_class", None) or (keras_module(cls), cls.__name__)
+    registered = get_registered_name(cls) if module is None else None
+    config = {
+        "module": module or (None if cls.__module__ == "__main__" else cls.__module__),
+        "class_name": name,
+        "config": obj.get_config(),
+        "registered_name": registered,
+    }
+    for key in ("build_config", "compile_config"):
+        method = getattr(obj, f"get_{key}", None)
+        value = None if method is None else method()
+        if value:
+            config[key] = value
+    _note_shared(obj, config)
+    return config
+
+
+def _function_config(fn):
+    """A name for functions that Keras has under the same name; its dictionary for others."""
+    if fn.__name__ == "<lambda>":
+        from lightkeras.saving import _code
+
+        return _code.dump(fn)
+    name = get_registered_name(fn)
+    home = getattr(fn, "__module__", None) or "torch"
+    if home.partition(".")[0] in ("lightkeras", "torch"):
+        return name
+    return {
+        "module": "builtins",
+        "class_name": "function",
+        "config": name,
+        "registered_name": "function",
+    }
+
+
+# Layers that stand in several places of a model are stored in each, under one number.
+_shared: ContextVar = ContextVar("shared", default=None)
+_safe: ContextVar = ContextVar("safe", default=True)  # stored Python code is refused
+
+
+@contextmanager
+def sharing():
+    """Inside, a layer that is stored or read twice is the same layer both times."""
+    token = _shared.set({})
+    try:
+        yield
+    finally:
+        _shared.reset(token)
+
+
+def shared() -> dict | None:
+    """What was stored (by id) or read (by number) since `sharing` began; None outside."""
+    return _shared.get()
+
+
+def _note_shared(obj, config):
+    seen = _shared.get()
+    if seen is None or not hasattr(obj, "_inbound_nodes"):
+        return
+    number, first = seen.setdefault(id(obj), (len(seen) + 1, config))
+    if first is not config:
+        first["shared_object_id"] = config["shared_object_id"] = number
+
+
+@contextmanager
+def code_allowed(allowed):
+    """Inside, whether Python code found in a config may be loaded."""
+    token = _safe.set(not allowed)
+    try:
+        yield
+    finally:
+        _safe.reset(token)
+
+
+def is_code_allowed() -> bool:
+    """Whether the caller has said `safe_mode=False`."""
+    return not _safe.get()
+
+
+def _is_ours(config):
+    """Whether a config means a class of Keras, and not one that the user has registered.
+
+    A class of one's own may be called `Dense`, too: it has a name of its own, `package>Dense`.
+    """
+    module, registered = config.get("module"), config.get("registered_name")
+    if module is None:
+        return registered is None or registered == config.get("class_name")
+    ours = str(module).split(".")[0] in ("keras", "lightkeras")
+    if ours and registered not in (None, config.get("class_name")):
+        raise ValueError(
+            f"The config of {config.get('class_name')!r} has the registered name {registered!r}, and "
+            f"the module {module!r} of Keras. Only classes of one's own are registered. Take one of "
+            "both away."
+        )
+    return ours
 
 
 class Table:
@@ -230,7 +323,8 @@ class Table:
             return identifier
         raise TypeError(
             f"Expected {self._article} {self.kind}, got {type(identifier).__name__}. A name, a "
-            f"config or an object is accepted. Known names: {', '.join(sorted(self.entries)[:8])}, ..."
+            f"config or an object is accepted. Known names: {', '.join(sorted(self.entries)[:8])}, "
+            "..."
         )
 
     @property
@@ -253,12 +347,11 @@ class Table:
         if name == "function":  # a plain function is stored under its registered name
             return self.find(config.get("config"), custom_objects)
         found = self._class_of(config, name, custom_objects)
-        return found.from_config(dict(config.get("config") or {}))
+        with custom_object_scope(custom_objects or {}):
+            return found.from_config(dict(config.get("config") or {}))
 
     def _class_of(self, config, name, custom_objects):
-        module = config.get("module")
-        ours = module is None or str(module).split(".")[0] in ("keras", "lightkeras")
-        found = self.entries.get(name) if ours and isinstance(name, str) else None
+        found = self.entries.get(name) if _is_ours(config) and isinstance(name, str) else None
         if found is None:
             found = lookup_custom(name, config.get("registered_name"), custom_objects)
         if found is None:

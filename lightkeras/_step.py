@@ -93,7 +93,8 @@ class Compiled:
             _Part(name, {k: v[i] for k, v in spread.items()}, targets[i], outs[i], len(outs) > 1)
             for i, name in enumerate(names)
         ]
-        self.single = self.parts[0] if len(outs) == 1 and not isinstance(y_pred, dict) else None
+        plain = isinstance(y_pred, torch.Tensor) and (y is None or isinstance(y, torch.Tensor))
+        self.single = self.parts[0] if plain else None  # the short way, without trees
         self.names_out = names
 
     # ---- the step -----------------------------------------------------------------------------
@@ -112,7 +113,8 @@ class Compiled:
             loss = sum(extra) if loss is None else loss + sum(extra)
         if loss is None:
             raise ValueError(
-                "The model has no loss: compile() got none and no layer added one. A loss is a name, a "
+                "The model has no loss: compile() got none and no layer added one. A loss is a "
+                "name, a "
                 'function or an object. Type for example model.compile(loss="mse").'
             )
         return loss
@@ -278,13 +280,15 @@ def _per_output(value, names, what):
         if nested and len(value) != len(names):
             raise ValueError(
                 f"compile({what}=) has {len(value)} entries for {len(names)} outputs "
-                f"({', '.join(names)}). Several outputs need one entry each. Pass a list of lists, or "
+                f"({', '.join(names)}). Several outputs need one entry each. Pass a list of lists, "
+                "or "
                 f"a dict like {{{names[0]!r}: [...]}}."
             )
         if len(value) != len(names):
             raise ValueError(
                 f"compile({what}=) has {len(value)} entries for {len(names)} outputs "
-                f"({', '.join(names)}). The numbers must be equal. Pass one for each, or a dict by name."
+                f"({', '.join(names)}). The numbers must be equal. Pass one for each, or a dict by "
+                "name."
             )
         return list(value)
     if what in ("metrics", "weighted_metrics") and several and value is not None:
@@ -306,7 +310,8 @@ def _aligned(y, y_pred, names, what, spread=False):
         if len(y) != len(names) or (unknown and not isinstance(y_pred, dict) and len(names) > 1):
             raise ValueError(
                 f"{what} has the keys {', '.join(map(str, y))}, the outputs are {', '.join(names)}."
-                f"{did_you_mean(unknown[0], names) if unknown else ''} Use the names of the outputs as keys."
+                f"{did_you_mean(unknown[0], names) if unknown else ''} Use the names of the "
+                "outputs as keys."
             )
         return [y[k] for k in keys]
     leaves = flatten(y)
@@ -314,7 +319,8 @@ def _aligned(y, y_pred, names, what, spread=False):
         return leaves * len(names)
     if len(leaves) != len(names):
         raise ValueError(
-            f"{what} has {len(leaves)} arrays, the model {len(names)} outputs ({', '.join(names)}). "
+            f"{what} has {len(leaves)} arrays, the model {len(names)} outputs "
+            f"({', '.join(names)}). "
             "The numbers must be equal. Pass one array for each output."
         )
     return leaves

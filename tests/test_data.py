@@ -125,7 +125,9 @@ def test_validation_split_as_keras(fraction, n):
 
 
 @pytest.mark.parametrize(
-    "y", [Y, Y[:, None], Y.astype("float32"), np.eye(3, dtype="float32")[Y]], ids=str
+    "y",
+    [Y, Y[:, None], Y.astype("float32") - 0.1, np.eye(3, dtype="float32")[Y]],
+    ids=["ids", "column", "floats", "one-hot"],
 )
 def test_class_weight_as_keras(y):
     weights = {0: 0.5, 1: 2.0, 2: 3.0}
@@ -310,6 +312,23 @@ def test_processes_make_batches_in_order():
     assert torch.equal(before, torch.get_rng_state())
 
 
+class Noisy(Cut):
+    def __getitem__(self, i):
+        return (torch.rand(2), {"a": np.random.rand(2)}), np.array([i, i])
+
+
+def test_processes_draw_anew_in_every_pass():
+    def passes():
+        torch.manual_seed(3)
+        made = batches(Noisy(workers=2, use_multiprocessing=True))
+        return [torch.cat([torch.cat(flatten(b[0])) for b in made]) for _ in range(2)]
+
+    one, two = passes(), passes()
+    assert not torch.equal(one[0], one[1]) and all(map(torch.equal, one, two))
+    x, _, _ = next(iter(batches(Noisy(workers=1, use_multiprocessing=True))))
+    assert type(x) is tuple and type(x[1]) is dict
+
+
 @pytest.mark.parametrize("n", range(1, 21))
 def test_rows_and_batch_sizes(n):
     x = torch.arange(n)
@@ -465,6 +484,14 @@ def test_batches_in_order_are_views(dtype):
     assert train.data_ptr() == x.ctypes.data and val.data_ptr() == x[5:].ctypes.data
 
 
+def test_shuffling_holds_no_second_copy():
+    x = np.zeros((1000, 500), "float32")
+    made = batches(x, x[:, 0], batch_size=10, shuffle=True)
+    assert made.x.data_ptr() == x.ctypes.data
+    tracked = [b[0].nbytes for b in itertools.islice(made, 3)]
+    assert tracked == [10 * 500 * 4] * 3
+
+
 def test_read_only_and_frozen_arrays_are_shared_without_a_warning():
     x = np.zeros((4, 2), "float32")
     x.flags.writeable = False
@@ -559,6 +586,22 @@ def test_arrays_move_whole_where_they_fit(monkeypatch, free, shuffle):
     assert {t.device.type for t in flatten(got)} == {"meta"}
     assert [len(b[2]["y"]) for b in got] == [4, 4, 2]
     assert {t.device.type for t in flatten(made.peek())} == {"meta"}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("resident", [True, False])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_arrays_on_a_gpu(monkeypatch, resident, shuffle):
+    if not resident:
+        monkeypatch.setattr(batches_module, "_free_memory", lambda device: 0)
+    here = batches(X, Y, batch_size=4, shuffle=shuffle)
+    there = batches(X, Y, batch_size=4, shuffle=shuffle).on("cuda")
+    there.seed = here.seed
+    assert there.x.is_cuda == resident
+    for (a, b, _), (c, d, _) in zip(here, there, strict=True):
+        assert c.is_cuda and torch.equal(a, c.cpu()) and torch.equal(b, d.cpu())
+    mixed = batches(torch.tensor(X, device="cuda"), Y)
+    assert mixed.y.is_cuda and not next(iter(mixed.on("cpu")))[0].is_cuda
 
 
 @pytest.mark.parametrize("source", ["DataLoader", "PyDataset", "Dataset", "generator"])

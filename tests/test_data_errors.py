@@ -15,7 +15,14 @@ import scipy.sparse
 import torch
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
-from lightkeras._data import batches, split, unpack_validation, validation_of, warn_unscaled
+from lightkeras._data import (
+    batches,
+    one_batch,
+    split,
+    unpack_validation,
+    validation_of,
+    warn_unscaled,
+)
 from lightkeras.utils.dataset import (
     PyDataset,
     Sequence,
@@ -518,6 +525,15 @@ def test_class_weight_of_others(source):
     assert w.tolist() == [1, 2, 1, 1, 2, 1, 1, 2]
 
 
+def test_one_batch():
+    x, y, w = one_batch({"a": X.astype("float64")}, Y.tolist(), Y + 1, class_weight=[1, 2, 3])
+    assert x["a"].dtype == w.dtype == torch.float32 and torch.equal(y, torch.tensor(Y))
+    assert w.tolist() == [1, 4, 9, 1, 4, 9, 1, 4]
+    assert one_batch(X)[1:] == (None, None)
+    with pytest.raises(ValueError, match="x has 8 samples, y has 7"):
+        one_batch(X, Y[:7])
+
+
 # ---- validation_data, data modules --------------------------------------------------------------
 
 
@@ -629,6 +645,15 @@ def test_hooks_of_an_epoch_that_is_left():
     assert data.log[3:] == ["begin", 0, "end", "begin", 0]
 
 
+def test_an_iterator_that_is_never_used_is_no_pass():
+    data = Hooked()
+    made = batches(data)
+    made.set_epoch(4)
+    unused = iter(made)
+    run(made)
+    assert made.epoch == 5 and data.log == ["begin", 0, 1, "end"] and unused is not None
+
+
 @pytest.mark.parametrize("endless", [False, True])
 def test_an_error_in_a_batch_arrives(endless):
     class Broken(Endless if endless else Hooked):
@@ -646,10 +671,14 @@ def test_threads_stop_with_the_pass():
     import threading
 
     before = threading.active_count()
-    passing = iter(batches(Hooked(workers=4)))
+    made = batches(Hooked(workers=4))
+    passing = iter(made)
     next(passing)
     assert threading.active_count() > before
-    passing.close()
+    made.end()
+    assert threading.active_count() == before and list(passing) == []
+    next(iter(made))  # the pass goes with its iterator, too
+    made = passing = None
     assert threading.active_count() == before
 
 

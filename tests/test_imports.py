@@ -40,6 +40,7 @@ ROWS = [
 # The two halves: what is computed, and how it is trained. They meet in models.
 LAYERS = {"layers", "activations", "initializers", "regularizers", "constraints", "_graph"}
 TRAINING = {"_data", "_step", "_training", "callbacks", "losses", "metrics", "optimizers"}
+ENGINE = {"_training"}
 MAY_IMPORT_LIGHTNING = {"_training", "callbacks", "_flags"}
 
 
@@ -138,8 +139,20 @@ def test_only_the_engine_imports_lightning():
 def test_nothing_heavy_is_imported_at_the_top():
     for name, file in MODULES.items():
         heads = {module.partition(".")[0] for module in imports(file, everywhere=False)}
-        # The engine defines a LightningModule; the first `fit` loads it.
-        assert not heads & (HEAVY - {"lightning"} if name == "_training" else HEAVY), name
+        allowed = {"lightning"} if name in ENGINE else set()
+        assert not heads & (HEAVY - allowed), name
+
+
+def test_the_engine_is_loaded_by_fit_only():
+    """It may import Lightning at its top, since nobody imports it at theirs."""
+    eager = [
+        f"{name} imports {other}"
+        for name, file in MODULES.items()
+        if name not in ENGINE
+        for other in inner(file, everywhere=False)
+        if other in ENGINE
+    ]
+    assert eager == []
 
 
 def test_the_checks_above_can_see():

@@ -39,6 +39,7 @@ from lightkeras._tree import map_structure
 __all__ = [
     "Batches",
     "batches",
+    "one_batch",
     "split",
     "unpack",
     "unpack_validation",
@@ -105,6 +106,19 @@ def batches(
         made = _arrays(trees, rows, batch_size, weights, shuffle=shuffle, **options)
     made.limit(config.max_steps_per_epoch())
     return made
+
+
+def one_batch(x, y=None, sample_weight=None, class_weight=None):
+    """`(x, y, w)` of arrays as tensors, for `train_on_batch`: nothing but the rows is checked.
+
+    >>> x, y, w = one_batch([[1.0], [2.0]], [0, 1], class_weight={1: 3.0})
+    >>> x.shape, w
+    (torch.Size([2, 1]), tensor([1., 3.]))
+    """
+    (x, y, w), _ = checked((x, y, sample_weight), values=False)
+    if class_weight is not None:
+        w = ClassWeights(class_weight).apply(y, w)
+    return x, y, w
 
 
 # ---- arrays -----------------------------------------------------------------------------------

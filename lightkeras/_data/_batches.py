@@ -136,8 +136,7 @@ class Indexed(Batches):
         self._restart = restart
         self._asked, self._warned = steps, False
         if shuffle:
-            # The CPU's generator and an explicit device: a default device must not matter here.
-            self.seed = int(torch.randint(2**32, (), dtype=torch.int64, device="cpu"))
+            self._draw_seed()
 
     def _window(self, epoch):
         """`(pass over the data, first batch, end)` of an epoch."""
@@ -151,11 +150,18 @@ class Indexed(Batches):
             _warn_short(epoch, stop - first, self._asked, self.total)
         return number, first, stop
 
+    def _draw_seed(self):
+        # The CPU's generator and an explicit device: a default device must not matter here.
+        self.seed = int(torch.randint(2**32, (), dtype=torch.int64, device="cpu"))
+
+    def _generator(self, number):
+        """Generator of pass `number`, which does not touch torch's global one."""
+        # torch's CPU generator keeps 32 bits of a seed; an odd factor keeps the passes apart.
+        return torch.Generator("cpu").manual_seed((self.seed + 0x9E3779B1 * number) % 2**32)
+
     def _permutation(self, n, number):
         """Order of the n items in pass `number`: the same in every process and on every device."""
-        # torch's CPU generator keeps 32 bits of a seed; an odd factor keeps the passes apart.
-        generator = torch.Generator("cpu").manual_seed((self.seed + 0x9E3779B1 * number) % 2**32)
-        return torch.randperm(n, generator=generator, device="cpu")
+        return torch.randperm(n, generator=self._generator(number), device="cpu")
 
 
 def _warn_short(epoch, steps, asked, total):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import warnings
+import weakref
 from abc import abstractmethod
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
-import torch
 from torch.utils.data import DataLoader, default_collate
 
 from lightkeras._config import _outside
@@ -50,11 +50,12 @@ class Made(Batches):
     class_weight = None
     hooks = None
     _cuts_share = True  # False where the source gives every process its own rows
-    _live = None  # the running pass
+    _live = None  # the running pass, which lives as long as its iterator
 
     def _pass(self, epoch, first):
-        self._live = self._batches(epoch, first)
-        return self._live
+        running = self._batches(epoch, first)
+        self._live = weakref.ref(running)
+        return running
 
     @abstractmethod
     def _batches(self, epoch, first):
@@ -78,7 +79,9 @@ class Made(Batches):
 
     def end(self):
         if self._live is not None:
-            self._live.close()  # with its threads
+            running = self._live()
+            if running is not None:
+                running.close()  # and its threads
             self._finish()
 
     def _begin(self):
@@ -132,8 +135,10 @@ class MapDataset(Made, Rows):
         number, self._offset, stop = self._window(epoch)
         index = self._order(number)
         for start, count in zip(*self._cuts(self._offset + first, stop), strict=False):
-            picks = range(start, start + count) if index is None else index[start : start + count]
-            yield self._read([int(i) for i in picks])
+            if index is None:
+                yield self._read(list(range(start, start + count)))
+            else:
+                yield self._read(index[start : start + count].tolist())
 
     def _read(self, picks):
         if not picks:  # a share of 0 rows is shaped like the others
@@ -151,6 +156,8 @@ class PyBatches(Made, Indexed):
 
     def __init__(self, dataset, **kwargs):
         super().__init__(_length(dataset), **kwargs)
+        if _by_processes(dataset):
+            self._draw_seed()
         self.dataset = self.hooks = dataset
 
     def peek(self):
@@ -162,31 +169,40 @@ class PyBatches(Made, Indexed):
             self._permutation(self.total, number).tolist() if self.shuffle else range(self.total)
         )
         self._begin()
-        for step, batch in enumerate(self._make(order[self._offset + first : stop]), first):
+        for step, batch in enumerate(self._make(order[self._offset + first : stop], number), first):
             converted = self.convert(batch)
             self._sizes[step] = self._read_rows
             yield converted
         self._finish()
 
-    def _make(self, order):
+    def _make(self, order, number):
         """Iterator over the user's batches."""
         workers = getattr(self.dataset, "workers", 1)
         depth = max(getattr(self.dataset, "max_queue_size", 10), 1)
-        if getattr(self.dataset, "use_multiprocessing", False) and workers > 0:
-            generator = torch.Generator("cpu").manual_seed(self.seed)  # spares torch's own
-            ahead = max(depth // workers, 1)
-            return iter(
-                DataLoader(
-                    *(self.dataset, None),
-                    sampler=order,
-                    num_workers=workers,
-                    prefetch_factor=ahead,
-                    generator=generator,
-                )
+        if _by_processes(self.dataset):
+            loader = DataLoader(
+                self.dataset,
+                batch_size=None,
+                sampler=order,
+                num_workers=workers,
+                prefetch_factor=max(depth // workers, 1),
+                collate_fn=_as_tensors,
+                generator=self._generator(number),  # of the workers' seeds
             )
+            return iter(loader)
         if workers > 1:
             return _ahead(self.dataset.__getitem__, order, workers, depth)
         return map(self.dataset.__getitem__, order)
+
+
+def _by_processes(dataset):
+    return getattr(dataset, "use_multiprocessing", False) and getattr(dataset, "workers", 1) > 0
+
+
+def _as_tensors(batch):
+    """What a worker sends: tensors travel in shared memory."""
+    names = ("x", "y", "sample_weight")
+    return tuple(tensors(part, name) for part, name in zip(unpack(batch), names, strict=True))
 
 
 def _length(dataset):
@@ -283,7 +299,7 @@ class Stream(Made):
         if batch is _END and self._running is not None:
             running = iter(self.source)  # of a generator itself: it ends at once
             batch = next(running, _END)
-        lasts = self.once or (self.steps != self._length and not self._restart)
+        lasts = self.steps != self._length and not self._restart
         self._running = running if lasts else None
         step = 0
         while batch is not _END:

@@ -170,7 +170,8 @@ class Layer(torch.nn.Module, metaclass=Configurable):
     def call(self, *args, **kwargs):
         """What the layer computes; a subclass defines it."""
         raise TypeError(
-            f"{type(self).__name__} has no call(). A layer computes in call(self, inputs). Add that method."
+            f"{type(self).__name__} has no call(). A layer computes in call(self, inputs). Add "
+            "that method."
         )
 
     forward = call
@@ -195,7 +196,7 @@ class Layer(torch.nn.Module, metaclass=Configurable):
 
     def _prepared(self, leaf):
         """An input in the form the layer computes with: a tensor of its compute dtype."""
-        if isinstance(leaf, np.ndarray) or (isinstance(leaf, np.generic)):
+        if isinstance(leaf, (np.ndarray, np.generic)):
             if leaf.dtype.kind not in "biufc":
                 return leaf
             leaf = torch.as_tensor(leaf, device=_device_of(self))
@@ -246,7 +247,8 @@ class Layer(torch.nn.Module, metaclass=Configurable):
         if not self.supports_masking:
             _warn_once(
                 self,
-                f"Layer {self.name!r} got an input with a mask and drops it: layers after it see no mask. "
+                f"Layer {self.name!r} got an input with a mask and drops it: layers after it see "
+                "no mask. "
                 "Set self.supports_masking = True in its __init__ if it keeps the time axis.",
             )
             return
@@ -425,7 +427,8 @@ class Layer(torch.nn.Module, metaclass=Configurable):
         if "_rows" not in self.__dict__:
             if isinstance(value, (torch.nn.Module, Tensor)):
                 raise RuntimeError(
-                    f"{type(self).__name__}.{name} was set before super().__init__(). A layer can hold "
+                    f"{type(self).__name__}.{name} was set before super().__init__(). A layer can "
+                    "hold "
                     "weights and layers only after that. Call super().__init__() first."
                 )
         elif isinstance(value, (Weight, State)):
@@ -558,7 +561,8 @@ class Layer(torch.nn.Module, metaclass=Configurable):
         """
         if not self.built and not self._rows and not self._layers:
             raise ValueError(
-                f"Layer {self.name!r} has no weights yet: it is not built. It is built by its first input. "
+                f"Layer {self.name!r} has no weights yet: it is not built. It is built by its "
+                "first input. "
                 "Call it, or give the model an Input."
             )
         return sum(int(np.prod(w.shape)) for w in self.weights)
@@ -584,8 +588,10 @@ class Layer(torch.nn.Module, metaclass=Configurable):
         for weight, value in zip(mine, given, strict=True):
             if tuple(weight.shape) != tuple(np.shape(value)):
                 raise ValueError(
-                    f"Weight {weight.path} has shape {tuple(weight.shape)}, the array given for it has "
-                    f"{tuple(np.shape(value))}. Shapes must be equal. Check the order of the arrays."
+                    f"Weight {weight.path} has shape {tuple(weight.shape)}, the array given for it "
+                    "has "
+                    f"{tuple(np.shape(value))}. Shapes must be equal. Check the order of the "
+                    "arrays."
                 )
         for weight, value in zip(mine, given, strict=True):
             weight.assign(value)

@@ -73,7 +73,8 @@ def check_input(layer, shape):
         if size is not None and -rank <= axis < rank and shape[axis] not in (size, None):
             raise ValueError(
                 f"{who} expects {size} features on axis {axis}, its input has {shape[axis]} "
-                f"(shape {tuple(shape)}). It was built for {size}. Give inputs of that size, or build "
+                f"(shape {tuple(shape)}). It was built for {size}. Give inputs of that size, or "
+                "build "
                 "a new layer."
             )
 

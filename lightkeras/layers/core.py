@@ -110,14 +110,16 @@ def _sample_shape(shape):
         )
     if isinstance(shape, int):
         raise ValueError(
-            f"Input({shape}) is not a shape. It takes a tuple, the shape of one sample. Type Input(({shape},))."
+            f"Input({shape}) is not a shape. It takes a tuple, the shape of one sample. Type "
+            f"Input(({shape},))."
         )
     for size in shape:
         if size is not None and (
             isinstance(size, bool) or not hasattr(size, "__index__") or size < 0
         ):
             raise ValueError(
-                f"Input(shape={tuple(shape)}) holds {size!r}. Sizes are whole numbers, or None where "
+                f"Input(shape={tuple(shape)}) holds {size!r}. Sizes are whole numbers, or None "
+                "where "
                 "unknown. Type for example Input((28, 28, 1))."
             )
     return tuple(None if size is None else int(size) for size in shape)

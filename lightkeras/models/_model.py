@@ -72,7 +72,8 @@ class Model(Trainable, Layer):
         twice = {n for n in names if names.count(n) > 1}
         if twice:
             raise ValueError(
-                f"The name {twice.pop()!r} is used by two layers of the model {self.name!r}. Names of the "
+                f"The name {twice.pop()!r} is used by two layers of the model {self.name!r}. Names "
+                "of the "
                 "layers of one model must differ. Pass name= to one of them."
             )
 
@@ -124,12 +125,14 @@ class Model(Trainable, Layer):
             missing = [k for k in keys if k not in inputs]
             raise ValueError(
                 f"{self.name!r} got a dict without the input {missing[0]!r}."
-                f"{did_you_mean(missing[0], inputs)} Its inputs are: {', '.join(keys)}. Use these as keys."
+                f"{did_you_mean(missing[0], inputs)} Its inputs are: {', '.join(keys)}. Use these "
+                "as keys."
             )
         leaves = flatten(inputs)
         if len(leaves) != len(plan.input_names):
             raise ValueError(
-                f"{self.name!r} has {len(plan.input_names)} inputs ({', '.join(plan.input_names)}), "
+                f"{self.name!r} has {len(plan.input_names)} inputs "
+                f"({', '.join(plan.input_names)}), "
                 f"got {len(leaves)}. Pass a list with one array for each, or a dict by name."
             )
         return leaves
@@ -176,7 +179,8 @@ class Model(Trainable, Layer):
     def _ends(self):
         if self._plan is None:
             raise AttributeError(
-                f"{self.name!r} has no symbolic ends: its shape is not known. A graph needs an Input. "
+                f"{self.name!r} has no symbolic ends: its shape is not known. A graph needs an "
+                "Input. "
                 "Start with Input(shape), or call build(input_shape) on a Sequential."
             )
         return self._plan
@@ -238,7 +242,8 @@ class Model(Trainable, Layer):
         if index is not None:
             if not -len(layers) <= index < len(layers):
                 raise ValueError(
-                    f"{self.name!r} has no layer {index}: it has {len(layers)}. Indices run from 0 to "
+                    f"{self.name!r} has no layer {index}: it has {len(layers)}. Indices run from 0 "
+                    "to "
                     f"{len(layers) - 1}. Use one of them, or a name."
                 )
             return layers[index]
@@ -353,7 +358,8 @@ def _check_ends(inputs, outputs):
             if not is_keras_tensor(tensor):
                 given = "nothing" if tensor is None else type(tensor).__name__
                 raise ValueError(
-                    f"Model({what}=) got {given}. It takes symbolic tensors: Input(...) and what layers "
+                    f"Model({what}=) got {given}. It takes symbolic tensors: Input(...) and what "
+                    "layers "
                     "return for it. Type Model(inputs=x, outputs=layer(x))."
                 )
 

@@ -56,12 +56,14 @@ class Sequential(Model):
                 self.add(entry)
         if isinstance(layer, InputLayer) and self._stack:
             raise ValueError(
-                f"{self.name!r} already has {len(self._stack)} layers. An Input can only be the first. "
+                f"{self.name!r} already has {len(self._stack)} layers. An Input can only be the "
+                "first. "
                 "Start a new Sequential with it."
             )
         if any(other.name == layer.name for other in self._stack):
             raise ValueError(
-                f"{self.name!r} already has a layer {layer.name!r}. Names in one model must differ. "
+                f"{self.name!r} already has a layer {layer.name!r}. Names in one model must "
+                "differ. "
                 "Pass name= to one of them."
             )
         self._stack.append(layer)
@@ -183,7 +185,8 @@ def _as_layer(layer):
     what = f"the class {layer.__name__}" if isinstance(layer, type) else type(layer).__name__
     hint = f" Type {layer.__name__}(...)." if isinstance(layer, type) else ""
     raise TypeError(
-        f"Sequential.add() got {what}. It takes layers, torch modules and functions of a tensor.{hint}"
+        f"Sequential.add() got {what}. It takes layers, torch modules and functions of a "
+        f"tensor.{hint}"
     )
 
 

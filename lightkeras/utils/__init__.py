@@ -1,21 +1,47 @@
 """Helpers around training: labels, images, files, seeds."""
 
+from lightkeras._progress import Progbar
+from lightkeras._registry import (
+    custom_object_scope,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
+)
 from lightkeras.utils import np_utils
 from lightkeras.utils._download import get_file
 from lightkeras.utils._images import array_to_img, img_to_array, load_img, save_img
 from lightkeras.utils._random import set_random_seed
 from lightkeras.utils._sequences import pad_sequences
+from lightkeras.utils.dataset import (
+    PyDataset,
+    Sequence,
+    pack_x_y_sample_weight,
+    split_dataset,
+    unpack_x_y_sample_weight,
+)
 from lightkeras.utils.np_utils import normalize, to_categorical
 
 __all__ = [
+    "Progbar",
+    "PyDataset",
+    "Sequence",
     "array_to_img",
+    "custom_object_scope",
+    "get_custom_objects",
     "get_file",
+    "get_registered_name",
+    "get_registered_object",
     "img_to_array",
     "load_img",
     "normalize",
     "np_utils",
+    "pack_x_y_sample_weight",
     "pad_sequences",
+    "register_keras_serializable",
     "save_img",
     "set_random_seed",
+    "split_dataset",
     "to_categorical",
+    "unpack_x_y_sample_weight",
 ]

@@ -1,0 +1,92 @@
+"""Where an output pixel reads its value from: affine maps and resizing of `(batch, channels, h, w)`."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+__all__ = ["FILL_MODES", "RESIZE_MODES", "fitting_box", "resize", "warp"]
+
+# How grid_sample continues an image beyond its border; "wrap" has no word there: see warp.
+FILL_MODES = {"constant": "zeros", "nearest": "border", "reflect": "reflection", "wrap": "border"}
+RESIZE_MODES = {"bilinear": "bilinear", "nearest": "nearest-exact", "bicubic": "bicubic"}
+
+
+def warp(x, matrix, interpolation="bilinear", fill_mode="constant", fill_value=0.0):
+    """Images whose pixel (column, row) is that of `x` at `matrix @ (column, row, 1)`.
+
+    Args:
+        x: Images; integers come back rounded.
+        matrix: One map for each image, in pixels, from the output to the input.
+        interpolation: "bilinear" or "nearest".
+        fill_mode: What lies outside: "constant", "nearest", "reflect" or "wrap".
+        fill_value: The constant.
+
+    Shape:
+        `(batch, channels, height, width)`, `(batch, 2, 3)` -> as `x`
+
+    >>> x = torch.arange(4.0).view(1, 1, 1, 4)
+    >>> one_to_the_left = torch.tensor([[[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]])
+    >>> warp(x, one_to_the_left, fill_value=9.0).tolist()
+    [[[[1.0, 2.0, 3.0, 9.0]]]]
+    """
+    given, x = x.dtype, _as_float(x)
+    height, width = x.shape[2:]
+    at = _coordinates(matrix, height, width)  # (batch, height, width, 2), in pixels
+    if interpolation == "nearest":
+        at = at.round_()  # before it is wrapped or reflected: a tie goes to the even pixel
+    if fill_mode == "wrap":
+        at = at.remainder_(at.new_tensor([width, height]))
+        x = F.pad(x, (0, 1, 0, 1), mode="circular")  # the first pixel follows the last
+    sizes = at.new_tensor([x.shape[3], x.shape[2]])
+    grid = at.mul_(2 / sizes).add_(1 / sizes - 1).to(x.dtype)  # -1 to 1 over the outer edges
+    shift = fill_value if fill_mode == "constant" else 0.0
+    y = F.grid_sample(
+        x - shift if shift else x,
+        grid,
+        mode=interpolation,
+        padding_mode=FILL_MODES[fill_mode],
+        align_corners=False,
+    )
+    return _as_before(y + shift if shift else y, given)
+
+
+def _coordinates(matrix, height, width):
+    """What each output pixel reads, by broadcasting: a matmul may be rounded to 16 bits."""
+    columns = torch.arange(width, device=matrix.device).view(1, 1, -1, 1)
+    rows = torch.arange(height, device=matrix.device).view(1, -1, 1, 1)
+    x, y, shift = matrix[:, None, None].unbind(-1)  # (batch, 1, 1, 2) each
+    return (rows * y + shift) + columns * x
+
+
+def resize(x, size, interpolation="bilinear", antialias=False):
+    """Images of `size` (height, width); integers come back rounded, within their range."""
+    smooth = interpolation != "nearest"
+    y = F.interpolate(
+        _as_float(x),
+        size=size,
+        mode=RESIZE_MODES[interpolation],
+        align_corners=False if smooth else None,
+        antialias=antialias and smooth,
+    )
+    return _as_before(y, x.dtype)
+
+
+def fitting_box(height, width, target_height, target_width):
+    """(top, left, height, width) of the largest centered box with the target's proportions."""
+    box_height = max(min(height, width * target_height // target_width), 1)
+    box_width = max(min(width, height * target_width // target_height), 1)
+    return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
+
+
+def _as_float(x):
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
+
+
+def _as_before(y, dtype):
+    if y.dtype is dtype:
+        return y
+    if not dtype.is_floating_point and dtype is not torch.bool:
+        limits = torch.iinfo(dtype)
+        y = y.round().clamp(limits.min, limits.max)
+    return y.to(dtype)

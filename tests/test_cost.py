@@ -1,0 +1,124 @@
+"""What a call and a step cost, in Python calls: counts do not flicker as times do."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import lightkeras as lk
+from lightkeras import layers
+
+
+def calls(fn, *args):
+    """Python functions entered by `fn(*args)`, the second time it is called."""
+    count = 0
+
+    def seen(frame, event, arg):
+        nonlocal count
+        count += event == "call"
+
+    fn(*args)
+    before = sys.getprofile()
+    sys.setprofile(seen)
+    try:
+        fn(*args)
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+X = torch.randn(32, 8)
+
+
+def test_an_eager_dense_call():
+    layer = layers.Dense(4, activation="relu")
+    assert calls(layer, X) <= 10
+
+
+def test_a_three_layer_functional_model():
+    x = h = lk.Input((8,))
+    for _ in range(3):
+        h = layers.Dense(4, activation="relu")(h)
+    assert calls(lk.Model(x, h), X) <= 30
+
+
+def test_overhead_does_not_grow_with_depth():
+    def depth(n):
+        return lk.Sequential([lk.Input((8,)), *[layers.Dense(8) for _ in range(n)]])
+
+    ten, twenty = calls(depth(10), X), calls(depth(20), X)
+    assert twenty - ten == pytest.approx(10 * calls(layers.Dense(8), X), abs=10)
+
+
+class TorchStep:
+    """A step as a careful person writes it in torch, with its accuracy."""
+
+    def __init__(self):
+        self.model = torch.nn.Sequential(
+            torch.nn.Linear(8, 12),
+            torch.nn.ReLU(),
+            torch.nn.Linear(12, 1),
+            torch.nn.Sigmoid(),
+        )
+        self.optimizer = torch.optim.Adam(self.model.parameters())
+        self.loss = torch.nn.BCELoss()
+        self.total = self.correct = 0
+
+    def __call__(self, x, y):
+        y_pred = self.model(x)
+        loss = self.loss(y_pred, y)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.total = self.total + loss.detach() * len(x)
+        self.correct = self.correct + ((y_pred > 0.5) == y).sum()
+
+
+def test_a_training_step_inside_a_chunk():
+    model = lk.Sequential(
+        [
+            lk.Input((8,)),
+            layers.Dense(12, activation="relu"),
+            layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+    model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
+    y = (torch.rand(32, 1) > 0.5).float()
+    def fit(rows):
+        data = X.repeat(rows, 1).numpy(), y.repeat(rows, 1).numpy()
+        return lambda: model.fit(*data, batch_size=32, verbose=0, shuffle=False)
+
+    # The difference of two epochs that differ by 20 steps in the same chunk is 20 steps.
+    few, many = calls(fit(4)), calls(fit(24))
+    ours = (many - few) / 20
+    by_hand = calls(TorchStep(), X, y)
+    assert 0 < ours <= 1.3 * by_hand, f"{ours} Python calls a step, {by_hand} by hand"
+
+
+def test_one_row_through_predict_is_near_the_model_itself():
+    model = lk.Sequential([lk.Input((8,)), layers.Dense(12, activation="relu"), layers.Dense(1)])
+    row = np.zeros((1, 8), "float32")
+    assert calls(lambda: model.predict(row, verbose=0)) <= 300
+
+
+def test_a_step_reads_nothing_back(monkeypatch):
+    """No value leaves its tensor inside a chunk: on an accelerator each one would be a wait."""
+    model = lk.Sequential([lk.Input((8,)), layers.Dense(1, activation="sigmoid")])
+    model.compile("rmsprop", "binary_crossentropy", metrics=["accuracy", "mae"])
+    y = torch.ones(320, 1)
+    reads = []
+    for name in ("item", "tolist", "numpy", "__float__", "__bool__", "__int__"):
+        original = getattr(torch.Tensor, name)
+
+        def spy(self, *args, _original=original, _name=name, **kwargs):
+            reads.append(_name)
+            return _original(self, *args, **kwargs)
+
+        monkeypatch.setattr(torch.Tensor, name, spy)
+    x = X.repeat(10, 1)
+    model.fit(x, y, verbose=0, batch_size=32)
+    few = len(reads)
+    reads.clear()
+    model.fit(x, y, verbose=0, batch_size=2)
+    assert len(reads) == few  # 10 steps or 160: the same reads, at the ends of epochs
