@@ -1,6 +1,6 @@
 """House prices in Boston: a Model subclass that builds and compiles itself.
 
-Reaches a mean squared error of N (thousand dollars, squared) on the test rows after 100 epochs,
+Reaches a mean squared error of N (thousand dollars, squared) on the test rows after 60 epochs,
 which take N s on 2 cores, and draws the loss of the training and validation rows.
 
 The data are from 1978 and hold a column computed from the share of Black residents: use them to
@@ -19,15 +19,15 @@ from lightkeras.datasets import boston_housing
 
 
 class Regression(models.Model):
-    """One hidden layer between `n_in` measurements and `n_out` numbers."""
+    """Two hidden layers between `n_in` measurements and `n_out` numbers."""
 
     def __init__(self, n_in, n_hidden, n_out):
-        hidden = layers.Dense(n_hidden, activation="relu")
-        output = layers.Dense(n_out)
         x = layers.Input(shape=(n_in,))
-        y = output(hidden(x))
+        h = layers.Dense(n_hidden, activation="relu")(x)
+        h = layers.Dense(n_hidden, activation="relu")(h)
+        y = layers.Dense(n_out)(h)
         super().__init__(x, y)
-        self.compile(loss="mse", optimizer="sgd")
+        self.compile(loss="mse", optimizer="rmsprop", metrics=["mae"])
 
 
 def load():
@@ -52,15 +52,15 @@ def plot_loss(history, path):
 
 def main(argv=None):
     options, flags = command_line(__file__, argv)
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(1)
     (x_train, y_train), (x_test, y_test) = load()
 
-    model = Regression(13, 5, 1)
+    model = Regression(n_in=13, n_hidden=64, n_out=1)
     history = model.fit(
-        x_train, y_train, epochs=100, batch_size=100, validation_split=0.2, verbose=2, **flags
+        x_train, y_train, epochs=60, batch_size=16, validation_split=0.2, verbose=2, **flags
     )
-    performance_test = model.evaluate(x_test, y_test, batch_size=100, verbose=0)
-    print(f"Test loss: {performance_test:.2f}")
+    mse, mae = model.evaluate(x_test, y_test, verbose=0)
+    print(f"Test loss {mse:.2f}, mean absolute error {mae:.2f}")
     written(options, "loss.png", lambda path: plot_loss(history, path))
 
 

@@ -1,7 +1,6 @@
 """A small convnet on handwritten digits: train it, look at it, save it.
 
-On `digits` (1,797 images of 8x8 that ship with the package) it reaches a test accuracy of about
-0.98 within a minute on a laptop's processor.
+The default is `digits`, 1,797 images of 8x8 that ship with the package.
 
     python examples/quickstart.py
     python examples/quickstart.py --data mnist --accelerator gpu --precision bf16-mixed

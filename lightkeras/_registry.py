@@ -35,9 +35,26 @@ __all__ = [
 
 def did_you_mean(name, known) -> str:
     """` Did you mean 'adam'?` for the closest of `known`, or an empty string."""
+    name = str(name).lower()
     lowered = {str(k).lower(): str(k) for k in sorted(known, key=str)}  # lower case comes last
-    close = difflib.get_close_matches(str(name).lower(), lowered, n=1, cutoff=0.6)
-    return f" Did you mean {lowered[close[0]]!r}?" if close else ""
+    close = difflib.get_close_matches(name, lowered, n=5, cutoff=0.6)
+    if not close:
+        return ""
+    nearest = min(close, key=lambda word: _distance(name, word))
+    return f" Did you mean {lowered[nearest]!r}?"
+
+
+def _distance(a, b):
+    """Edits from `a` to `b`; two letters that changed places are one (optimal string alignment)."""
+    rows = [[i + j if i * j == 0 else 0 for j in range(len(b) + 1)] for i in range(len(a) + 1)]
+    for i in range(1, len(a) + 1):
+        for j in range(1, len(b) + 1):
+            rows[i][j] = min(
+                rows[i - 1][j] + 1, rows[i][j - 1] + 1, rows[i - 1][j - 1] + (a[i - 1] != b[j - 1])
+            )
+            if i > 1 and j > 1 and a[i - 1] == b[j - 2] and a[i - 2] == b[j - 1]:
+                rows[i][j] = min(rows[i][j], rows[i - 2][j - 2] + 1)
+    return rows[-1][-1]
 
 
 def unknown(kind, name, known) -> ValueError:
@@ -232,7 +249,7 @@ def sharing():
 
 
 def shared() -> dict | None:
-    """What was stored (by id) or read (by number) since `sharing` began; None outside."""
+    """What was stored or read (by kind and number) since `sharing` began; None outside."""
     return _shared.get()
 
 
@@ -240,7 +257,7 @@ def _note_shared(obj, config):
     seen = _shared.get()
     if seen is None or not hasattr(obj, "_inbound_nodes"):
         return
-    number, first = seen.setdefault(id(obj), (len(seen) + 1, config))
+    number, first = seen.setdefault(("stored", id(obj)), (len(seen) + 1, config))
     if first is not config:
         first["shared_object_id"] = config["shared_object_id"] = number
 
@@ -346,6 +363,10 @@ class Table:
         name = config.get("class_name")
         if name == "function":  # a plain function is stored under its registered name
             return self.find(config.get("config"), custom_objects)
+        if name == "__lambda__":
+            from lightkeras.saving import _code
+
+            return _code.load(config)
         found = self._class_of(config, name, custom_objects)
         with custom_object_scope(custom_objects or {}):
             return found.from_config(dict(config.get("config") or {}))

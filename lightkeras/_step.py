@@ -96,6 +96,7 @@ class Compiled:
         plain = isinstance(y_pred, torch.Tensor) and (y is None or isinstance(y, torch.Tensor))
         self.single = self.parts[0] if plain else None  # the short way, without trees
         self.names_out = names
+        self.shapes = [tuple(t.shape) for t in outs]
 
     # ---- the step -----------------------------------------------------------------------------
 

@@ -120,7 +120,7 @@ class LightningModel(L.LightningModule):
             self._look(_data.unpack(next(iter(loader))))
 
     def _look(self, batch):
-        self.model._prepare(_OneBatch(*batch), training=False)
+        self.model._first_batch(*batch)
 
     def configure_optimizers(self):
         model = self.model
@@ -130,16 +130,6 @@ class LightningModel(L.LightningModule):
         if scheduler is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
-
-
-class _OneBatch:
-    """One batch, for a first look at shapes."""
-
-    def __init__(self, x, y=None, w=None):
-        self.batch = (x, y, w)
-
-    def peek(self):
-        return self.batch
 
 
 # ---- fit --------------------------------------------------------------------------------------
@@ -180,6 +170,8 @@ def fit(
     names = model._compiled.names() if not model._overrides("train_step") else None
     group.validate(val is not None, names)
     train.check_epochs(epochs - initial_epoch)
+    if val is not None and isinstance(validation_freq, int):
+        val.check_epochs((epochs - initial_epoch) // validation_freq)
     with _quiet():
         trainer = trainer or _trainer(flags, theirs, epochs, validation_freq)
         module = _Fit(
@@ -220,7 +212,7 @@ def _run(trainer, module, model, group):
         for m, mode in was.items():
             m.training = mode
         model.__dict__["stop_training"] = False
-        module.model_done()
+        module.done()
 
 
 def _in_main_thread():
@@ -433,7 +425,7 @@ class _Fit(LightningModel):
         self.log_dict({k: v for k, v in self.val_logs.items() if isinstance(v, float)})
 
     def _validated(self):
-        logs = self.model._evaluate(self.val_batches, self.group)
+        logs = self.model._evaluate(self.val_batches, self.group, shows=False)
         return {f"val_{name}": value for name, value in logs.items()}
 
     def _reduced_logs(self):
@@ -459,9 +451,12 @@ class _Fit(LightningModel):
     def cpu(self):
         return self
 
-    def model_done(self):
-        """Let go of the Trainer."""
+    def done(self):
+        """Let go of the Trainer, and of threads that read ahead."""
         self._trainer = None
+        for batches in (self.train_batches, self.val_batches):
+            if batches is not None:
+                batches.end()
 
 
 def _world():

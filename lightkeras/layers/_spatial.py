@@ -152,4 +152,3 @@ def warn_channels_first(layer, shape):
             'x.transpose(0, 2, 3, 1), or type data_format="channels_first".',
             stacklevel=2,
         )
-

@@ -71,6 +71,7 @@ class _Conv(Layer):
     rank = 2
     groups = 1
     _run = None
+    _causal = False
     _casts_ints = True
 
     def _set_window(self, kernel_size, strides, padding, data_format, dilation_rate):
@@ -78,7 +79,7 @@ class _Conv(Layer):
         self.kernel_size = tuple_of(owner, "kernel_size", kernel_size, rank)
         self.strides = tuple_of(owner, "strides", strides, rank)
         self.dilation_rate = tuple_of(owner, "dilation_rate", dilation_rate, rank)
-        self.padding = padding_mode(owner, padding, causal=owner == "Conv1D")
+        self.padding = padding_mode(owner, padding, self._causal)
         self.data_format = standardize_data_format(data_format)
         self.input_spec = InputSpec(ndim=rank + 2)
         self._last = self.data_format == "channels_last"
@@ -256,6 +257,7 @@ class Conv1D(_PlainConv):
     rank = 1
     views = (Permuted("kernel", "weight", 2, 1, 0),)
     _run = staticmethod(_conv1d)
+    _causal = True
 
 
 class Conv2D(_PlainConv):
@@ -654,13 +656,17 @@ class _SeparableConv(_Conv):
     def build(self, input_shape):
         self.groups = channels = self._channels(input_shape)
         inner = channels * self.depth_multiplier
-        self._add("depthwise_kernel", (*self.kernel_size, channels, self.depth_multiplier), "depthwise")
+        self._add(
+            "depthwise_kernel", (*self.kernel_size, channels, self.depth_multiplier), "depthwise"
+        )
         self._add("pointwise_kernel", (*self._ones, inner, self.filters), "pointwise")
         self._add_bias(self.filters)
 
     def _outputs(self, x):
         x = self._convolve(x, self.depthwise_weight, None)
-        return self._run(x, self.pointwise_weight, self.bias, self._ones, self._zeros, self._ones, 1)
+        return self._run(
+            x, self.pointwise_weight, self.bias, self._ones, self._zeros, self._ones, 1
+        )
 
 
 class SeparableConv1D(_SeparableConv):

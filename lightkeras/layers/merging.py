@@ -63,7 +63,9 @@ class _Merge(Layer):
     def _check_shapes(self, shapes):
         rank = max(len(s) for s in shapes)
         padded = [(*s[:1], *(1,) * (rank - len(s)), *s[1:]) for s in shapes]
-        if any(len({n for n in sizes if n not in (1, None)}) > 1 for sizes in zip(*padded, strict=True)):
+        if any(
+            len({n for n in sizes if n not in (1, None)}) > 1 for sizes in zip(*padded, strict=True)
+        ):
             raise self._bad(_listed(shapes), "It takes shapes that are equal, or 1, on each axis")
 
     def _bad(self, given, accepted):
@@ -80,7 +82,9 @@ class _Merge(Layer):
         rank = inputs[0].ndim
         if any(x.ndim != rank for x in inputs):
             rank = max(x.ndim for x in inputs)
-            inputs = [x.reshape(*x.shape[:1], *(1,) * (rank - x.ndim), *x.shape[1:]) for x in inputs]
+            inputs = [
+                x.reshape(*x.shape[:1], *(1,) * (rank - x.ndim), *x.shape[1:]) for x in inputs
+            ]
         return self._merge(inputs)
 
     def compute_mask(self, inputs, mask=None):
@@ -193,9 +197,13 @@ class Concatenate(_Merge):
     def _check_shapes(self, shapes):
         rank = len(shapes[0])
         same = all(len(s) == rank for s in shapes)
-        rest = [{s[i] for s in shapes} - {None} for i in range(rank) if same and i != self.axis % rank]
+        rest = [
+            {s[i] for s in shapes} - {None} for i in range(rank) if same and i != self.axis % rank
+        ]
         if not same or any(len(sizes) > 1 for sizes in rest):
-            raise self._bad(_listed(shapes), f"It takes shapes that differ on axis {self.axis} only")
+            raise self._bad(
+                _listed(shapes), f"It takes shapes that differ on axis {self.axis} only"
+            )
 
     def call(self, inputs):
         return torch.cat(inputs, self.axis)

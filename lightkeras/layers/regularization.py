@@ -21,6 +21,7 @@ __all__ = [
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",
+    "share",
 ]
 
 
@@ -54,15 +55,19 @@ class _Noise(Layer):
         return torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
 
 
-def _number(owner, argument, value, most):
-    """`value` as it is, if it is a number from 0 to `most`."""
-    if isinstance(value, (str, bool)) or not hasattr(value, "__float__") or not 0 <= value <= most:
-        percent = not isinstance(value, str) and hasattr(value, "__float__") and 1 < value <= 100
-        hint = f"For {value:g} percent type {owner}({value / 100:g})." if percent else None
-        limits = f"a share from 0 to {most}" if most <= 1 else "a number of at least 0"
+def share(owner, argument, value):
+    """`value`, if it is a number from 0 to 1.
+
+    Raises:
+        ValueError: it is not; percents are recognized.
+    """
+    number = hasattr(value, "__float__") and not isinstance(value, (str, bool))
+    if not number or not 0 <= value <= 1:
+        percent = number and 1 < value <= 100
+        hint = f"For {value:g} percent type" if percent else "Type for example"
         raise ValueError(
-            f"{owner}({argument}={value!r}) is out of range. It takes {limits}. "
-            f"{hint or f'Type for example {owner}(0.5).'}"
+            f"{owner}({argument}={value!r}) is out of range. It takes a share from 0 to 1. "
+            f"{hint} {argument}={value / 100 if percent else 0.5:g}."
         )
     return value
 
@@ -91,7 +96,7 @@ class Dropout(_Noise):
 
     def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
         super().__init__(seed=seed, **kwargs)
-        self.rate = _number(type(self).__name__, "rate", rate, 1)
+        self.rate = share(type(self).__name__, "rate", rate)
         self.noise_shape = _noise_shape(type(self).__name__, noise_shape)
 
     def _noisy(self, x):
@@ -106,8 +111,8 @@ def _noise_shape(owner, shape):
     sizes = list(shape) if hasattr(shape, "__iter__") and not isinstance(shape, str) else [-1]
     if not all(n is None or (hasattr(n, "__index__") and n > 0) for n in sizes):
         raise ValueError(
-            f"{owner}(noise_shape={shape!r}) is not a shape. It takes whole numbers above 0, or None for "
-            f"the input's own size. Type for example {owner}(0.5, noise_shape=(None, 1, None))."
+            f"{owner}(noise_shape={shape!r}) is not a shape. It takes whole numbers above 0, or None "
+            f"for the input's own size. Type for example {owner}(0.5, noise_shape=(None, 1, None))."
         )
     return tuple(None if n is None else int(n) for n in sizes)
 
@@ -135,12 +140,11 @@ class _SpatialDropout(Dropout):
     rank = 2
 
     def __init__(self, rate, data_format=None, seed=None, name=None, dtype=None, **kwargs):
-        self_format = standardize_data_format(data_format)
-        ones = (1,) * self.rank
-        first = self_format == "channels_first"
+        data_format, ones = standardize_data_format(data_format), (1,) * self.rank
+        first = data_format == "channels_first"
         shape = (None, None, *ones) if first else (None, *ones, None)
         super().__init__(rate, noise_shape=shape, seed=seed, name=name, dtype=dtype, **kwargs)
-        self.data_format = self_format
+        self.data_format = data_format
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
     def get_config(self):
@@ -188,7 +192,12 @@ class GaussianNoise(_Noise):
 
     def __init__(self, stddev, seed=None, **kwargs):
         super().__init__(seed=seed, **kwargs)
-        self.stddev = _number("GaussianNoise", "stddev", stddev, math.inf)
+        if not hasattr(stddev, "__float__") or stddev < 0:
+            raise ValueError(
+                f"GaussianNoise(stddev={stddev!r}) is out of range. It takes a number of at least 0. "
+                "Type for example GaussianNoise(0.1)."
+            )
+        self.stddev = stddev
 
     def _noisy(self, x):
         return x + self.stddev * self._normal(x)
@@ -214,11 +223,11 @@ class GaussianDropout(_Noise):
 
     def __init__(self, rate, seed=None, **kwargs):
         super().__init__(seed=seed, **kwargs)
-        self.rate = _number("GaussianDropout", "rate", rate, 1)
+        self.rate = share("GaussianDropout", "rate", rate)
         if rate == 1:
             raise ValueError(
-                "GaussianDropout(rate=1) would be infinite noise. It takes a share from 0 to below 1. "
-                "Type for example GaussianDropout(0.5)."
+                "GaussianDropout(rate=1) would be infinite noise. It takes a share from 0 to below "
+                "1. Type for example GaussianDropout(0.5)."
             )
 
     def _noisy(self, x):
@@ -254,7 +263,7 @@ class AlphaDropout(_Noise):
 
     def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
         super().__init__(seed=seed, **kwargs)
-        self.rate = _number("AlphaDropout", "rate", rate, 1)
+        self.rate = share("AlphaDropout", "rate", rate)
         self.noise_shape = _noise_shape("AlphaDropout", noise_shape)
 
     def _noisy(self, x):

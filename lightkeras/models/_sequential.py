@@ -125,6 +125,8 @@ class Sequential(Model):
 
     def call(self, inputs, training=None, mask=None):
         x = inputs
+        if type(x) is not torch.Tensor and self._plan is not None:
+            (x,) = self._leaves(x)
         for layer in self._chain:
             x = layer(x)
         return x

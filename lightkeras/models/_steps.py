@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import contextmanager
 
 import numpy as np
@@ -9,12 +10,24 @@ import torch
 
 from lightkeras import _data, losses
 from lightkeras import metrics as metrics_module
+from lightkeras._config import _outside
 from lightkeras._step import Compiled, rows_of
-from lightkeras._tree import map_structure
+from lightkeras._tree import flatten, map_structure
 from lightkeras.layers import Layer
 from lightkeras.layers._layer import _device_of, _pending, training_mode
+from lightkeras.optimizers import parameter_of
 
-__all__ = ["Steps"]
+__all__ = ["OneBatch", "Steps"]
+
+
+class OneBatch:
+    """One batch standing where batches are expected, for a first look at it."""
+
+    def __init__(self, x, y=None, w=None):
+        self.x, self.y, self.w = x, y, w
+
+    def peek(self):
+        return self.x, self.y, self.w
 
 
 class Steps:
@@ -112,11 +125,37 @@ class Steps:
     def _train_batch(self, x, y=None, w=None):
         compiled = self._compiled
         loss, y_pred = self._loss_of(x, y, w)
-        optimizer = compiled.optimizer
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        if loss.requires_grad or self._can_learn():
+            optimizer = compiled.optimizer
+            optimizer.zero_grad()
+            if getattr(optimizer, "loss_scale_factor", None) is not None:
+                loss = optimizer.scale_loss(loss)
+            loss.backward()
+            optimizer.step()
         self._update_metrics(x, y, y_pred, w)
+
+    def _can_learn(self):
+        """Why a loss has no gradient: False where all weights are frozen, which is said once.
+
+        Raises:
+            ValueError: there are weights to train, so the loss does not depend on the outputs.
+        """
+        if any(p.requires_grad for p in self.parameters()):
+            raise ValueError(
+                f"The loss {_name_of(self.loss)!r} has no gradient: it does not depend on the "
+                "outputs. "
+                "It must be computed from y_pred by torch functions, without .detach(), .item() or "
+                "NumPy. Return for example torch.mean((y_true - y_pred) ** 2, dim=-1)."
+            )
+        if not self.__dict__.get("_said_frozen"):
+            self.__dict__["_said_frozen"] = True
+            warnings.warn(
+                f"{self.name!r} has no trainable weights: nothing is learned. Set trainable = True "
+                "on "
+                "the model or on some of its layers.",
+                stacklevel=_outside(),
+            )
+        return False
 
     def _test_batch(self, x, y=None, w=None):
         _, y_pred = self._loss_of(x, y, w)
@@ -158,14 +197,20 @@ class Steps:
         """Before the first step: weights exist, losses and metrics are bound, targets are checked."""
         compiled = self._compiled
         self.__dict__["_step_logs"] = None
+        self._check_inputs(batches)
         own_step = self._overrides("train_step" if training else "test_step")
-        if not (own_step and self.built) and (compiled.parts is None or not self.built):
+        first = compiled.parts is None
+        if not (own_step and self.built) and (first or not self.built):
             self._first_look(batches, own_step)
-        if isinstance(batches, _data.Batches) and not own_step:
+        if not own_step and (first or not isinstance(batches, OneBatch)):
             self._check_targets(batches)
         if training:
             self._bind_optimizer()
         self.__dict__["_penalties"] = tuple(self._find_penalties())
+
+    def _first_batch(self, x, y=None, w=None):
+        """Build and bind from one batch: what a Trainer of the user's own brings."""
+        self._prepare(OneBatch(x, y, w), training=False)
 
     def _first_look(self, batches, own_step):
         """Run the first rows once, to build what is not built and to see the outputs' shapes."""
@@ -182,13 +227,41 @@ class Steps:
         self.clear_losses()
         if self._compiled.parts is None and not own_step:
             self._compiled.bind(self.output_names, y, y_pred)
-            self._compiled.output_shape = map_structure(lambda t: tuple(t.shape), y_pred)
+
+    def _check_inputs(self, batches):
+        """The shapes of x are those that the model was built for; arrays are looked at as a whole."""
+        if self._plan is None:
+            return
+        x = batches.peek()[0]
+        rows = getattr(batches, "rows", None)
+        for tensor, leaf in zip(self.inputs, self._leaves(x), strict=True):
+            _check_shape(self, tensor, (rows or leaf.shape[0], *leaf.shape[1:]))
+        if isinstance(x, torch.Tensor) and x.dtype is torch.uint8:
+            _data.warn_unscaled(x, any("Rescal" in type(m).__name__ for m in self.modules()))
 
     def _check_targets(self, batches):
-        part = self._compiled.single if self._compiled.parts else None
+        """Classes out of range, NaN, shapes that would broadcast: refused before the first step."""
         y = getattr(batches, "y", None)
-        if part is not None and isinstance(y, torch.Tensor) and part.loss is not None:
-            losses.check_targets(part.loss, y, (None, *self._compiled.output_shape[1:]))
+        if y is None and self._compiled.parts and self._needs_y(batches):
+            raise ValueError(
+                f"{self.name!r} was compiled with a loss, which needs targets, and got no y. Pass "
+                "y, or "
+                "batches of (x, y)."
+            )
+        if y is None or not self._compiled.parts:
+            return
+        targets = (
+            flatten(y) if not isinstance(y, dict) else [y.get(n) for n in self._compiled.names_out]
+        )
+        for part, target, y_pred in zip(
+            self._compiled.parts, targets, self._compiled.shapes, strict=False
+        ):
+            if part.loss is not None and isinstance(target, torch.Tensor):
+                name = f"y[{part.name!r}]" if part.several else "y"
+                losses.check_targets(part.loss, target, (None, *y_pred[1:]), name)
+
+    def _needs_y(self, batches):
+        return any(p.loss is not None for p in self._compiled.parts) and batches.peek()[1] is None
 
     def _bind_optimizer(self):
         compiled = self._compiled
@@ -199,8 +272,18 @@ class Steps:
             compiled.optimizer, "build"
         ):
             return  # a torch optimizer knows its parameters
-        if weights and not getattr(compiled.optimizer, "built", False):
+        if not weights:
+            return
+        if not getattr(compiled.optimizer, "built", False):
             compiled.optimizer = compiled.optimizer.build(weights)
+            return
+        new = [w for w in weights if not compiled.optimizer.knows(w)]
+        if len(new) == len(weights):
+            compiled.optimizer.build(weights)  # another model's optimizer: it says so
+        elif new:  # unfrozen since
+            parameters = [parameter_of(w) for w in new]
+            rate = float(compiled.optimizer.learning_rate)
+            compiled.optimizer.add_param_group({"params": parameters, "lr": rate})
 
     def _find_penalties(self):
         for module in self.modules():
@@ -237,6 +320,31 @@ def _floats(named):
         values = torch.stack([v.detach().reshape(()).double() for v in tensors.values()]).tolist()
         flat.update(zip(tensors, values, strict=True))
     return {k: float(v) if np.ndim(v) == 0 else v for k, v in flat.items()}
+
+
+def _name_of(loss):
+    return loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
+
+
+def _check_shape(model, tensor, shape):
+    """Raise where an array of this shape cannot be the input `tensor`."""
+    wanted = tensor.shape
+    fits = len(wanted) == len(shape) and all(
+        w is None or w == n for w, n in zip(wanted[1:], shape[1:], strict=True)
+    )
+    squeezable = len(shape) == len(wanted) + 1 and shape[-1] == 1
+    if fits or squeezable or (len(shape) == len(wanted) - 1 and wanted[-1] == 1):
+        return
+    hint = "Reshape the data, or change the Input."
+    if shape == wanted[1:]:
+        hint = "For one sample, add the batch axis: x[None]."
+    elif len(shape) == len(wanted) and shape[1:-1] == wanted[1:-1]:
+        hint = f"It expects {wanted[-1]} features, x has {shape[-1]}."
+    elif len(wanted) == 2 and len(shape) > 2 and wanted[1] == np.prod(shape[1:]):
+        hint = f"Type x.reshape(-1, {wanted[1]}), or add a Flatten() layer."
+    raise ValueError(
+        f"{model.name!r} was built for x of shape {wanted}, got {tuple(shape)}. {hint}"
+    )
 
 
 def _to(tree, device):

@@ -15,7 +15,7 @@ from lightkeras._step import Compiled
 from lightkeras._tree import flatten, map_structure
 from lightkeras.callbacks._base import callback_list
 from lightkeras.layers._layer import _device_of, training_mode
-from lightkeras.models._steps import Steps
+from lightkeras.models._steps import OneBatch, Steps, _to
 
 __all__ = ["Trainable"]
 
@@ -278,14 +278,10 @@ class Trainable(Steps):
         self._prepare(batches, training=False)
         group = callback_list(callbacks, self, verbose, steps=batches.steps)
         logs = self._evaluate(batches, group)
-        if return_dict:
-            return logs
-        names = [n for n in self._compiled.names() if n in logs]
-        values = [logs[n] for n in names] + [v for n, v in sorted(logs.items()) if n not in names]
-        return values[0] if len(values) == 1 else values
+        return self._flat(logs, return_dict)
 
-    def _evaluate(self, batches, group):
-        """Logs of one pass over `batches`."""
+    def _evaluate(self, batches, group, shows=True):
+        """Logs of one pass over `batches`; validation inside `fit` shows no progress of its own."""
         self.reset_metrics()
         self.__dict__["_step_logs"] = None
         batches = batches.on(_device_of(self))
@@ -299,7 +295,8 @@ class Trainable(Steps):
                 step += 1
                 if hooks:
                     group.on_test_batch_end(step - 1, self._logs())
-                group.progress(step, self._logs)
+                if shows:
+                    group.progress(step, self._logs)
         logs = self._logs()
         group.on_test_end(logs)
         return logs
@@ -316,6 +313,7 @@ class Trainable(Steps):
         batches = _data.batches(
             x, batch_size=batch_size, steps=steps, caller="predict", allow_empty=True
         )
+        self._check_inputs(batches)
         group = callback_list(callbacks, self, verbose, steps=batches.steps)
         group.on_predict_begin({})
         device, outputs, step = _device_of(self), [], 0
@@ -349,31 +347,26 @@ class Trainable(Steps):
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """One training step on one batch; returns its loss and metrics."""
         self._need_compiled("train_on_batch")
-        batch = self._one_batch(x, y, sample_weight, class_weight)
-        with self._as_compiled():
-            self._prepare(batch, training=True)
-            with training_mode(self, True):
-                return self._on_batch("train", batch, return_dict)
+        data = _data.one_batch(x, y, sample_weight, class_weight)
+        with self._as_compiled(), training_mode(self, True):
+            return self._on_batch("train", data, return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         """Loss and metrics of one batch."""
         self._need_compiled("test_on_batch")
-        batch = self._one_batch(x, y, sample_weight)
-        self._prepare(batch, training=False)
+        data = _data.one_batch(x, y, sample_weight)
         with torch.no_grad(), training_mode(self, False):
-            return self._on_batch("test", batch, return_dict)
+            return self._on_batch("test", data, return_dict)
 
-    def _one_batch(self, x, y, sample_weight, class_weight=None):
-        rows = max((len(leaf) for leaf in flatten(x) if hasattr(leaf, "__len__")), default=1) or 1
-        return _data.batches(
-            x, y, sample_weight, class_weight=class_weight, batch_size=rows, caller="evaluate"
-        )
-
-    def _on_batch(self, mode, batch, return_dict):
+    def _on_batch(self, mode, data, return_dict):
+        """One step on a batch; returns its logs, or a list in the order of `metrics_names`."""
+        self._prepare(OneBatch(*data), training=mode == "train")
         self.reset_metrics()
-        data = next(iter(batch.on(_device_of(self))))
-        self._run_step(mode)(*data)
-        logs = self._logs()
+        self._run_step(mode)(*_to(data, _device_of(self)))
+        return self._flat(self._logs(), return_dict)
+
+    def _flat(self, logs, return_dict):
+        """What `evaluate` returns: the logs, a list in Keras's order, or the only value."""
         if return_dict:
             return logs
         names = [n for n in self._compiled.names() if n in logs]

@@ -117,7 +117,8 @@ def get(identifier):
 
 
 def _lower(name):
-    return name.lower() if name.lower() in _table.entries else name
+    known = name in _table.entries or name.lower() not in _table.entries
+    return name if known else name.lower()
 
 
 def serialize(optimizer):

@@ -122,6 +122,10 @@ class Stateful(torch.optim.Optimizer, metaclass=Configurable):
             self.state[self._params[index]][name] = tensors[index]
         return tensors
 
+    def knows(self, variable):
+        """Whether a weight is among those of `build`."""
+        return id(parameter_of(variable)) in self._index
+
     def _get_variable_index(self, variable):
         """Position of a parameter among those of `build`."""
         index = self._index.get(id(parameter_of(variable)))

@@ -191,6 +191,22 @@ def test_all_slots_in_keras_order(name):
     close(values(others), values(variables))
 
 
+def test_an_earlier_file_into_a_running_nadam():
+    ours, weights, *_ = pair("Nadam")
+    store = {}
+    for step in range(3):
+        if step == 2:
+            ours.save_own_variables(store)
+            reference, others = copy.deepcopy((ours, weights))
+        our_step(ours, weights, step)
+    ours.load_own_variables(store)
+    for weight, other in zip(weights, others, strict=True):
+        weight.assign(other.detach())
+    our_step(ours, weights, 5)
+    our_step(reference, others, 5)
+    close(values(weights), values(others), 0)
+
+
 @pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop", "Adafactor"])
 @pytest.mark.parametrize("option", [{}, {"weight_decay": 0.1}, {"gradient_accumulation_steps": 2}])
 def test_schedule(name, option):

@@ -14,10 +14,10 @@ __all__ = ["ImageLayer", "RandomLayer", "limits", "rescale", "value_limits"]
 class ImageLayer(Layer):
     """Base of the layers that take images.
 
-    A subclass writes `_apply` on images `(batch, channels, height, width)` and, if it does something
-    in inference too, `_rest`. Here, images come from either layout (as views, without copies),
-    alone or in a batch, of any dtype, or as the "images" of a dict, whose "segmentation_masks" go
-    where the pixels go, to the nearest one, and whose other entries stay.
+    A subclass writes `_apply` on images `(batch, channels, height, width)` and, if it does
+    something in inference too, `_rest`. Here, images come from either layout (as views, without
+    copies), alone or in a batch, of any dtype, or as the "images" of a dict, whose
+    "segmentation_masks" go where the pixels go and whose other entries stay.
 
     Called by itself such a layer is in training mode, as in Keras: nobody has set another mode.
     A model's `evaluate` and `predict`, `training=False` and `eval()` do.
@@ -88,22 +88,22 @@ class ImageLayer(Layer):
             )
         if "bounding_boxes" in data:
             raise ValueError(
-                f"{self.name!r} got 'bounding_boxes', which it cannot move with the pixels. {known} "
+                f"{self.name!r} got 'bounding_boxes', which it cannot move. {known} "
                 "Take the boxes out of the dict."
             )
         masks = data.get("segmentation_masks")
         if masks is not None and masks.ndim != data["images"].ndim:
             raise ValueError(
                 f"{self.name!r} got masks of shape {tuple(masks.shape)} for images of shape "
-                f"{tuple(data['images'].shape)}. Masks have a channel axis too. Type masks[..., None]."
+                f"{tuple(data['images'].shape)}. Masks have channels too. Type masks[..., None]."
             )
 
     def _to_batch(self, x, dtype=None):
         """`x` as (batch, channels, height, width), of the compute dtype."""
         if x.ndim not in (3, 4):
             raise ValueError(
-                f"{type(self).__name__} {self.name!r} got an input of shape {tuple(x.shape)}. It takes "
-                "images, (batch, height, width, channels), or one without the batch. "
+                f"{type(self).__name__} {self.name!r} got an input of shape {tuple(x.shape)}. It "
+                "takes images, (batch, height, width, channels), or one without the batch. "
                 + ("Add the channels: x[..., None]." if x.ndim == 2 else "Reshape it.")
             )
         if dtype is None and (x.is_floating_point() or not self._keeps_ints):
@@ -175,8 +175,8 @@ def limits(layer, argument, value, low=-1.0, high=1.0, example=0.2, strict=False
             return lower, upper
     name = type(layer).__name__
     raise ValueError(
-        f"{name}({argument}={value!r}) is out of range. It takes a number from {low:g} to {high:g}, "
-        f"or a pair of them, (lower, upper). Type for example {name}({argument}={example})."
+        f"{name}({argument}={value!r}) is out of range. It takes a number from {low:g} to "
+        f"{high:g}, or a pair of them, (lower, upper). Type for example {argument}={example}."
     )
 
 
@@ -193,8 +193,8 @@ def value_limits(layer, value_range):
     pair = value_range if isinstance(value_range, (tuple, list)) else ()
     if len(pair) != 2 or not all(_is_number(v) for v in pair) or pair[0] == pair[1]:
         raise ValueError(
-            f"{type(layer).__name__}(value_range={value_range!r}) is not a range. It takes the smallest "
-            "and the largest value of a pixel. Type for example value_range=(0, 255)."
+            f"{type(layer).__name__}(value_range={value_range!r}) is not a range. It takes the "
+            "smallest and the largest value of a pixel. Type for example value_range=(0, 255)."
         )
     return tuple(sorted(pair))
 

@@ -1,4 +1,4 @@
-"""Where an output pixel reads its value from: affine maps and resizing of `(batch, channels, h, w)`."""
+"""Where an output pixel reads its value from: affine maps and resizing."""
 
 from __future__ import annotations
 
@@ -32,18 +32,19 @@ def warp(x, matrix, interpolation="bilinear", fill_mode="constant", fill_value=0
     """
     given, x = x.dtype, _as_float(x)
     height, width = x.shape[2:]
-    at = _coordinates(matrix, height, width)  # (batch, height, width, 2), in pixels
+    at = _coordinates(matrix, height, width)  # (batch, 2, height, width), in pixels
     if interpolation == "nearest":
         at = at.round_()  # before it is wrapped or reflected: a tie goes to the even pixel
     if fill_mode == "wrap":
-        at = at.remainder_(at.new_tensor([width, height]))
+        at[:, 0].remainder_(width)
+        at[:, 1].remainder_(height)
         x = F.pad(x, (0, 1, 0, 1), mode="circular")  # the first pixel follows the last
-    sizes = at.new_tensor([x.shape[3], x.shape[2]])
-    grid = at.mul_(2 / sizes).add_(1 / sizes - 1).to(x.dtype)  # -1 to 1 over the outer edges
+    for axis, size in enumerate((x.shape[3], x.shape[2])):  # numbers: constants need no copying
+        at[:, axis].mul_(2 / size).add_(1 / size - 1)  # -1 to 1 over the outer edges
     shift = fill_value if fill_mode == "constant" else 0.0
     y = F.grid_sample(
         x - shift if shift else x,
-        grid,
+        at.permute(0, 2, 3, 1).to(x.dtype),
         mode=interpolation,
         padding_mode=FILL_MODES[fill_mode],
         align_corners=False,
@@ -53,9 +54,9 @@ def warp(x, matrix, interpolation="bilinear", fill_mode="constant", fill_value=0
 
 def _coordinates(matrix, height, width):
     """What each output pixel reads, by broadcasting: a matmul may be rounded to 16 bits."""
-    columns = torch.arange(width, device=matrix.device).view(1, 1, -1, 1)
-    rows = torch.arange(height, device=matrix.device).view(1, -1, 1, 1)
-    x, y, shift = matrix[:, None, None].unbind(-1)  # (batch, 1, 1, 2) each
+    columns = torch.arange(width, device=matrix.device)
+    rows = torch.arange(height, device=matrix.device)[:, None]
+    x, y, shift = matrix[..., None, None].unbind(2)  # (batch, 2, 1, 1) each
     return (rows * y + shift) + columns * x
 
 

@@ -92,14 +92,19 @@ class RandomCrop(RandomLayer):
         down, right = x.shape[2] - self.height, x.shape[3] - self.width
         if down < 0 or right < 0:
             return self._rest(x, masks)
-        top, left = ((u * (n + 1)).long().clamp(max=n) for u, n in zip(drawn, (down, right)))
-        rows = top[:, 0] + torch.arange(self.height, device=x.device)[:, None]  # (batch, h, 1)
-        columns = left[:, 0] + torch.arange(self.width, device=x.device)  # (batch, 1, w)
-        image = torch.arange(len(x), device=x.device)[:, None, None]
+        top, left = drawn
+        rows = _starts(top, down) + torch.arange(self.height, device=x.device)[:, None]
+        columns = _starts(left, right) + torch.arange(self.width, device=x.device)
+        image = torch.arange(len(x), device=x.device)[:, None, None]  # (batch, 1, 1)
         return x.permute(0, 2, 3, 1)[image, rows, columns].permute(0, 3, 1, 2)
 
     def _rest(self, x, masks=False):
         return fit(x, self.height, self.width, masks)
+
+
+def _starts(u, most):
+    """Whole numbers from 0 to `most`, (batch, 1, 1), for numbers from 0 to 1."""
+    return (u[:, 0] * (most + 1)).long().clamp(max=most)
 
 
 class _Affine(RandomLayer):
@@ -126,7 +131,9 @@ class _Affine(RandomLayer):
         raise TypeError(f"{type(self).__name__} has no _maps().")
 
     def _draw(self, x):
-        six = torch.broadcast_tensors(*(torch.as_tensor(m, device=x.device) for m in self._maps(x)))
+        six = self._maps(x)
+        like = next(m for m in six if isinstance(m, torch.Tensor))
+        six = [m if isinstance(m, torch.Tensor) else torch.full_like(like, m) for m in six]
         return torch.stack(six, -1).view(-1, 2, 3)
 
     def _apply(self, x, drawn, masks=False):

@@ -104,8 +104,8 @@ def _odd_pair(size):
     pair = tuple(positive_int("RandomGaussianBlur", "kernel_size", n) for n in pair)
     if len(pair) != 2 or not all(n % 2 for n in pair):
         raise ValueError(
-            f"RandomGaussianBlur(kernel_size={size!r}) has no middle. It takes an odd number, or a pair "
-            "of them. Type for example kernel_size=3."
+            f"RandomGaussianBlur(kernel_size={size!r}) has no middle. It takes an odd number, or a "
+            "pair of them. Type for example kernel_size=3."
         )
     return pair
 
@@ -176,7 +176,11 @@ class RandomErasing(RandomLayer):
             noise = torch.randn(x.shape, device=x.device, dtype=x.dtype, generator=generator)
             fill = noise * self.value_range[1]
         else:
-            fill = torch.as_tensor(self.fill_value, device=x.device, dtype=x.dtype).view(1, -1, 1, 1)
+            colors = self.fill_value
+            colors = colors if isinstance(colors, tuple) else (colors,)
+            fill = x.new_empty((1, len(colors), 1, 1))
+            for i, color in enumerate(colors):  # numbers: an array would wait for the device
+                fill[:, i] = color
         return fill.clamp(*self.value_range)
 
     def _apply(self, x, drawn, masks=False):
@@ -190,7 +194,7 @@ def _filling(value):
         (several and len(numbers) != 3) or not all(hasattr(v, "__float__") for v in numbers)
     ):
         raise ValueError(
-            f"RandomErasing(fill_value={value!r}) is no color. It takes a number, three numbers, or None "
+            f"RandomErasing(fill_value={value!r}) is no color. It takes a number, three, or None "
             "for noise. Type for example fill_value=0."
         )
     return tuple(value) if several else value
@@ -203,11 +207,14 @@ class _Mixing(RandomLayer):
     (share of the image itself, which image is the other one, ...).
     """
 
+    _moves_pixels = True
+
     def _partners(self, x):
         return torch.randperm(len(x), device=x.device, generator=self._generator(x))
 
     def _beta(self, x, alpha):
-        alpha = torch.as_tensor(alpha, device=x.device).float().expand(2, len(x))
+        """For each image a number from 0 to 1, both parameters being the scalar `alpha`."""
+        alpha = alpha.expand(2, len(x))
         a, b = torch._standard_gamma(alpha, generator=self._generator(x)).clamp(min=1e-30)
         return (a / (a + b)).view(-1, 1, 1, 1)
 
@@ -215,8 +222,8 @@ class _Mixing(RandomLayer):
         own, other = drawn[0], drawn[1]
         if labels.ndim < 2:
             raise ValueError(
-                f"{type(self).__name__} {self.name!r} got labels of shape {tuple(labels.shape)}. It takes "
-                "one-hot labels (batch, classes), which it can mix. Type to_categorical(labels)."
+                f"{type(self).__name__} {self.name!r} got labels of shape {tuple(labels.shape)}. "
+                "It takes one-hot labels (batch, classes). Type to_categorical(labels)."
             )
         own = own.view(-1, *[1] * (labels.ndim - 1)).to(self._dtype_in)
         return own * labels + (1 - own) * labels[other]
@@ -252,7 +259,8 @@ class MixUp(_Mixing):
 
     def _draw(self, x):
         other = self._partners(x)
-        return self._beta(x, self.alpha), other
+        alpha = torch.full((), self.alpha, device=x.device)
+        return self._beta(x, alpha), other
 
     def _apply(self, x, drawn, masks=False):
         own, other = drawn
@@ -279,8 +287,6 @@ class CutMix(_Mixing):
     [1.0, 1.0, 1.0, 1.0]
     """
 
-    _moves_pixels = True
-
     def __init__(self, factor=1.0, seed=None, data_format=None, **kwargs):
         super().__init__(seed=seed, data_format=data_format, **kwargs)
         self.factor = limits(self, "factor", factor, low=0.0, example=0.5)
@@ -290,8 +296,7 @@ class CutMix(_Mixing):
         alpha = torch.rand((), device=x.device, generator=self._generator(x))
         share = (1 - self._beta(x, alpha * (high - low) + low + 1e-6)).sqrt()
         box = _boxes(self, x, share, share)
-        own = 1 - box.float().mean((1, 2, 3))  # of the pixels that were really cut
-        return own, self._partners(x), box
+        return 1 - share**2, self._partners(x), box
 
     def _apply(self, x, drawn, masks=False):
         return torch.where(drawn[2], x[drawn[1]], x)

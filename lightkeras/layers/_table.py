@@ -1,0 +1,80 @@
+"""Layers as configs: the table of what a file may name, and what reading one means."""
+
+from __future__ import annotations
+
+from lightkeras import _registry
+from lightkeras.layers._layer import Layer
+
+__all__ = ["deserialize", "register", "serialize", "table"]
+
+
+class _LayerTable(_registry.Table):
+    """Layers and models. Beside its arguments a stored layer has shapes and what it shares."""
+
+    def deserialize(self, config, custom_objects=None, build=True):
+        if not isinstance(config, dict) or "class_name" not in config:
+            raise TypeError(
+                f"The config of a layer is a dict with 'class_name' and 'config', got "
+                f"{type(config).__name__}. Pass what layers.serialize(layer) returns."
+            )
+        number, seen = ("read", config.get("shared_object_id")), _registry.shared()
+        if seen is not None and number in seen:
+            return seen[number]
+        layer = super().deserialize(config, custom_objects)
+        if seen is not None and number[1] is not None:
+            seen[number] = layer
+        if build and config.get("build_config") and not layer.built:
+            layer.build_from_config(config["build_config"])
+        if config.get("compile_config") and hasattr(layer, "compile_from_config"):
+            with _registry.custom_object_scope(custom_objects or {}):
+                layer.compile_from_config(config["compile_config"])
+        return layer
+
+
+_table: _LayerTable | None = None
+
+
+def table():
+    """The table of all layer classes, made when it is first asked for."""
+    global _table
+    if _table is None:
+        from lightkeras import layers
+
+        classes = [getattr(layers, name) for name in layers.__all__]
+        classes = [c for c in classes if isinstance(c, type) and issubclass(c, Layer)]
+        _table = _LayerTable("layer", classes, base=Layer)
+        _table.entries = {c.__name__: c for c in classes}  # files use class names only
+    return _table
+
+
+def register(name, cls):
+    """Add a class that lives above layers (a model) under the name that files use."""
+    table().entries[name] = cls
+
+
+def serialize(layer):
+    """The config of a layer or model, with the shapes it was built for.
+
+    >>> from lightkeras import layers
+    >>> config = layers.serialize(layers.Dense(3, name="out"))
+    >>> config["class_name"], config["config"]["units"]
+    ('Dense', 3)
+    """
+    return _registry.serialize(layer)
+
+
+def deserialize(config, custom_objects=None):
+    """The layer or model that a config describes, with fresh weights.
+
+    Args:
+        config: What `serialize` returned.
+        custom_objects: Classes and functions of one's own, by name.
+
+    Raises:
+        ValueError: the class is not known, or the config does not fit it.
+
+    >>> from lightkeras import layers
+    >>> layers.deserialize(layers.serialize(layers.Dense(3))).units
+    3
+    """
+    return table().deserialize(config, custom_objects)
