@@ -10,9 +10,8 @@ which take N s on 2 cores.
     python examples/custom_layer.py --max-epochs 5
 """
 
-import numpy as np
 import torch
-from _common import command_line, limited, written
+from _common import command_line, limited
 
 import lightkeras as keras
 from lightkeras import layers
@@ -56,7 +55,9 @@ def main(argv=None):
         [keras.Input((64,)), RadialBasis(100), layers.Dense(10, activation="softmax")]
     )
     model.summary()
-    model.compile("adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(
+        keras.optimizers.Adam(0.01), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
     model.fit(x, y, epochs=30, batch_size=32, verbose=2, **flags)
     loss, accuracy = model.evaluate(x_test, y_test, verbose=0)
     print(f"Test loss {loss:.4f}, test accuracy {accuracy:.4f}")

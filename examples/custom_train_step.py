@@ -44,7 +44,7 @@ class Robust(keras.Model):
         return {metric.name: metric.result() for metric in self.metrics}
 
 
-def attacked(model, x, y, step=0.15):
+def attacked(model, x, y, step=0.1):
     """Images `x` with each pixel moved by `step` so that the loss of `model` grows."""
     x = x.detach().clone().requires_grad_()
     loss = model.compute_loss(y=y, y_pred=model(x))

@@ -221,14 +221,17 @@ def _function_config(fn):
         from lightkeras.saving import _code
 
         return _code.dump(fn)
-    name = get_registered_name(fn)
     home = getattr(fn, "__module__", None) or "torch"
-    if home.partition(".")[0] in ("lightkeras", "torch"):
-        return name
+    own = home.partition(".")[0] not in ("lightkeras", "torch")
+    return named_function(fn) if own else get_registered_name(fn)
+
+
+def named_function(fn):
+    """Keras's dictionary for a function that has a name."""
     return {
         "module": "builtins",
         "class_name": "function",
-        "config": name,
+        "config": get_registered_name(fn),
         "registered_name": "function",
     }
 
@@ -277,7 +280,7 @@ def is_code_allowed() -> bool:
     return not _safe.get()
 
 
-def _is_ours(config):
+def is_ours(config):
     """Whether a config means a class of Keras, and not one that the user has registered.
 
     A class of one's own may be called `Dense`, too: it has a name of its own, `package>Dense`.
@@ -372,7 +375,7 @@ class Table:
             return found.from_config(dict(config.get("config") or {}))
 
     def _class_of(self, config, name, custom_objects):
-        found = self.entries.get(name) if _is_ours(config) and isinstance(name, str) else None
+        found = self.entries.get(name) if is_ours(config) and isinstance(name, str) else None
         if found is None:
             found = lookup_custom(name, config.get("registered_name"), custom_objects)
         if found is None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from lightkeras._graph import KerasTensor, output_spec
 from lightkeras._registry import Table
-from lightkeras.layers._layer import Layer, _named
+from lightkeras.layers._layer import Layer
+from lightkeras.layers._weights import named
 
 __all__ = ["build_inside", "layers_from"]
 
@@ -13,7 +14,7 @@ def build_inside(layer, *shapes):
     """Build `layer` for inputs of these shapes, as its owner is built; once."""
     if layer.built:
         return
-    with _named(layer.name):
+    with named(layer.name):
         if layer._builds_by_running:
             dtype = layer.compute_dtype
             output_spec(layer, tuple(KerasTensor(s, dtype) for s in shapes), {})

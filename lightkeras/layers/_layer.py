@@ -16,33 +16,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightkeras import constraints, dtype_policies, initializers, regularizers
-from lightkeras._config import Configurable, arguments, plain, unexpected, warn_old
+from lightkeras import dtype_policies, regularizers
+from lightkeras._config import Configurable, arguments, plain, unexpected
 from lightkeras._dtypes import torch_dtype
 from lightkeras._graph import KerasTensor, ShapeTensor, apply, output_spec
 from lightkeras._registry import to_snake, unique_name
 from lightkeras._tree import flatten, map_structure
-from lightkeras._variable import State, Weight
+from lightkeras.layers._shapes import (
+    as_shape,
+    device_of,
+    input_shape_of,
+    mask_of,
+    shape_of,
+    shapes_to_specs,
+)
 from lightkeras.layers._spec import InputSpec, check_input
-from lightkeras.layers._tracking import holds_layers, tracked
 from lightkeras.layers._views import BoundView, View
+from lightkeras.layers._weights import Weighted, named
 
 __all__ = ["Layer"]
-
-_scope: list[str] = []  # names of the layers being built, outermost first
-_pending: list[Layer] = []  # layers whose add_loss was called since the last clear
-
-
-@contextmanager
-def _named(name):
-    if _scope and _scope[-1] == name:  # a Sequential that its first data builds is there already
-        yield
-        return
-    _scope.append(name)
-    try:
-        yield
-    finally:
-        _scope.pop()
 
 
 @contextmanager
@@ -58,7 +50,7 @@ def training_mode(module, training):
             m.training = not training
 
 
-class Layer(torch.nn.Module, metaclass=Configurable):
+class Layer(Weighted, torch.nn.Module, metaclass=Configurable):
     """Base of all layers.
 
     Args:
@@ -152,7 +144,7 @@ class Layer(torch.nn.Module, metaclass=Configurable):
         state["_dtype_in"] = torch_dtype(self.dtype_policy.compute_dtype)
         state["activity_regularizer"] = regularizers.get(activity_regularizer)
         state["_initial_weights"] = kwargs.pop("weights", None)
-        state["_batch_shape"] = _input_shape_of(type(self).__name__, kwargs)
+        state["_batch_shape"] = input_shape_of(type(self).__name__, kwargs)
 
     # ---- the call -----------------------------------------------------------------------------
 
@@ -190,7 +182,7 @@ class Layer(torch.nn.Module, metaclass=Configurable):
             return self._shape_call(args, kwargs)
         if self.built:
             return self._masked_call(args, kwargs)
-        with _named(self.name):
+        with named(self.name):
             self._build_for(args, kwargs)
             return self._masked_call(args, kwargs)
 
@@ -199,7 +191,7 @@ class Layer(torch.nn.Module, metaclass=Configurable):
         if isinstance(leaf, (np.ndarray, np.generic)):
             if leaf.dtype.kind not in "biufc":
                 return leaf
-            leaf = torch.as_tensor(leaf, device=_device_of(self))
+            leaf = torch.as_tensor(leaf, device=device_of(self))
         if isinstance(leaf, BoundView):
             leaf = leaf.value
         if not isinstance(leaf, Tensor) or leaf.dtype is self._dtype_in or not self.autocast:
@@ -216,7 +208,7 @@ class Layer(torch.nn.Module, metaclass=Configurable):
 
     def _masked_call(self, args, kwargs):
         first = args[0] if args else next(iter(kwargs.values()), None)
-        mask = _mask_of(first)
+        mask = mask_of(first)
         if self._takes_mask and mask is not None and "mask" not in kwargs:
             kwargs["mask"] = mask
         if self._takes_training and "training" not in kwargs:
@@ -238,7 +230,7 @@ class Layer(torch.nn.Module, metaclass=Configurable):
         policy = self.dtype_policy
         if policy.compute_dtype == policy.variable_dtype:
             return self._call_impl(*args, **kwargs)
-        with torch.autocast(_device_of(self).type, dtype=self._dtype_in):
+        with torch.autocast(device_of(self).type, dtype=self._dtype_in):
             outputs = self._call_impl(*args, **kwargs)
         cast = lambda t: t.to(self._dtype_in) if t.is_floating_point() else t  # noqa: E731
         return map_structure(cast, outputs)
@@ -268,7 +260,7 @@ class Layer(torch.nn.Module, metaclass=Configurable):
 
     def _symbolic_call(self, args, kwargs):
         if not self.built:
-            with _named(self.name):
+            with named(self.name):
                 self._build_for(args, kwargs)
                 return apply(self, args, kwargs)
         return apply(self, args, kwargs)
@@ -279,19 +271,19 @@ class Layer(torch.nn.Module, metaclass=Configurable):
             first = args[0]
             shapes = self.compute_output_shape(map_structure(lambda t: t.shape, first))
             dtype = self.dtype_policy.compute_dtype
-            return _shapes_to_specs(shapes, dtype)
+            return shapes_to_specs(shapes, dtype)
         return output_spec(self, args, kwargs)
 
     def compute_output_shape(self, input_shape):
         """Shape of the output for the shape of the input; None stands for unknown axes."""
         dtype = self.dtype_policy.compute_dtype
-        spec = output_spec(self, (_shapes_to_specs(input_shape, dtype),), {})
+        spec = output_spec(self, (shapes_to_specs(input_shape, dtype),), {})
         return map_structure(lambda t: t.shape, spec)
 
     def _shape_call(self, args, kwargs):
         """Run on meta tensors: the weights are replaced by meta ones for the time of the call."""
         if not self.built:
-            with _named(self.name):
+            with named(self.name):
                 self._build_for(args, kwargs)
         weights = {**dict(self.named_parameters()), **dict(self.named_buffers())}
         if all(w.is_meta for w in weights.values()):
@@ -307,16 +299,16 @@ class Layer(torch.nn.Module, metaclass=Configurable):
         By default the layers inside are built, by running `call` without numbers.
         """
         if not self.built and input_shape is not None:
-            spec = _shapes_to_specs(input_shape, self.dtype_policy.compute_dtype)
-            with _named(self.name):
+            spec = shapes_to_specs(input_shape, self.dtype_policy.compute_dtype)
+            with named(self.name):
                 output_spec(self, (spec,), {})
 
     def _build_for(self, args, kwargs):
         named = dict(zip(self._call_names, args, strict=False)) | kwargs
         shapes = {
-            n: map_structure(_shape_of, v)
+            n: map_structure(shape_of, v)
             for n, v in named.items()
-            if n not in ("training", "mask") and any(_shape_of(t) is not None for t in flatten(v))
+            if n not in ("training", "mask") and any(shape_of(t) is not None for t in flatten(v))
         }
         if shapes:
             check_input(self, next(iter(shapes.values())))
@@ -362,8 +354,8 @@ class Layer(torch.nn.Module, metaclass=Configurable):
             return
         shapes = config.get("shapes_dict") or {"inputs": config.get("input_shape")}
         if any(s is not None for s in shapes.values()):
-            with _named(self.name):
-                self._build({k.removesuffix("_shape"): _as_shape(v) for k, v in shapes.items()})
+            with named(self.name):
+                self._build({k.removesuffix("_shape"): as_shape(v) for k, v in shapes.items()})
 
     def get_build_config(self):
         """The shapes that the layer was built with, or None."""
@@ -373,101 +365,6 @@ class Layer(torch.nn.Module, metaclass=Configurable):
         if len(shapes) == 1:
             return {"input_shape": next(iter(shapes.values()))}
         return {"shapes_dict": {f"{k}_shape": v for k, v in shapes.items()}}
-
-    def add_weight(
-        self,
-        shape=None,
-        initializer=None,
-        dtype=None,
-        trainable=True,
-        autocast=True,
-        regularizer=None,
-        constraint=None,
-        aggregation="none",
-        overwrite_with_gradient=False,
-        name=None,
-    ):
-        """Make a weight and return it; call this in `__init__` or `build`.
-
-        Args:
-            shape: Shape in Keras's layout; `()` by default.
-            initializer: Name or object; "glorot_uniform" for floats, "zeros" for the rest.
-            dtype: Name of the dtype; the layer's by default.
-            trainable: A parameter if true, a buffer if not.
-            regularizer, constraint: Name or object.
-            name: Keras's name of the weight.
-
-        Returns:
-            A torch parameter, in torch's layout if the class has a view of that name, or a buffer.
-        """
-        if isinstance(shape, str):  # add_weight("kernel", shape) was the order of Keras 2
-            shape, name, initializer = initializer, shape, None if dtype is None else dtype
-            dtype = None
-        name = name or "variable" + (f"_{len(self._rows)}" if self._rows else "")
-        view = next((v for v in self.views if v.name == name), None) or View(
-            name, _attribute(self, name)
-        )
-        dtype = torch_dtype(dtype or self.dtype_policy.variable_dtype)
-        default = "glorot_uniform" if dtype.is_floating_point else "zeros"
-        make = initializers.get(default if initializer is None else initializer)
-        value = torch.as_tensor(make(tuple(shape or ()), dtype=dtype), dtype=dtype).detach()
-        value = view.to_torch(value).contiguous()
-        weight = Weight(value, self._trainable) if trainable else State(value)
-        weight.path = "/".join([*_scope, name]) if _scope else f"{self.name}/{name}"
-        weight.regularizer = regularizers.get(regularizer)
-        weight.constraint = constraints.get(constraint)
-        self.__dict__["_rows"].append(_Row(view, trainable))
-        register = self.register_parameter if trainable else self.register_buffer
-        register(view.attribute, weight)
-        return weight
-
-    # ---- attributes ---------------------------------------------------------------------------
-
-    def __setattr__(self, name, value):
-        if "_rows" not in self.__dict__:
-            if isinstance(value, (torch.nn.Module, Tensor)):
-                raise RuntimeError(
-                    f"{type(self).__name__}.{name} was set before super().__init__(). A layer can "
-                    "hold "
-                    "weights and layers only after that. Call super().__init__() first."
-                )
-        elif isinstance(value, (Weight, State)):
-            self._adopt(name, value)
-        elif isinstance(value, (list, dict)) or (isinstance(value, tuple) and holds_layers(value)):
-            value = tracked(self, name, value)
-            self.__dict__[name] = value
-            return
-        super().__setattr__(name, value)
-
-    def _adopt(self, name, value):
-        """`self.w = self.add_weight(name="kernel")`: the parameter is called what the user calls it."""
-        store = self._parameters if isinstance(value, Weight) else self._buffers
-        if name in store:
-            return
-        for row in self._rows:
-            if not row.fixed and store.get(row.view.attribute) is value:
-                del store[row.view.attribute]
-                row.view, row.fixed = View(row.view.name, name), True
-                break
-        store[name] = value
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        for name, value in list(self.__dict__.items()):
-            if not name.startswith("_") and type(value) in (list, dict) and holds_layers(value):
-                self.__dict__[name] = tracked(self, name, value)
-
-    def _apply(self, fn, recurse=True):
-        kinds = {k: b for k, b in self._buffers.items() if isinstance(b, State)}
-        super()._apply(fn, recurse)
-        for key, old in kinds.items():
-            new = self._buffers[key]
-            if new is not None and type(new) is not State:
-                self._buffers[key] = State(new)
-                self._buffers[key].path = old.path
-        # .double(), .half(): inputs are cast to what the weights have become.
-        self.__dict__["_dtype_in"] = fn(torch.empty(0, dtype=self._dtype_in)).dtype
-        return self
 
     # ---- what a Keras user asks a layer --------------------------------------------------------
 
@@ -496,136 +393,6 @@ class Layer(torch.nn.Module, metaclass=Configurable):
     def compute_dtype(self):
         """Dtype of the computation."""
         return self.dtype_policy.compute_dtype
-
-    @property
-    def _layers(self):
-        """Modules directly below, layers in lists and dicts included, in order."""
-        found = []
-        for module in self._modules.values():
-            inside = module._modules.values() if type(module).__name__ == "_Holder" else (module,)
-            found += [m for m in inside if m is not None and m not in found]
-        return found
-
-    @property
-    def weights(self):
-        """All weights: the layer's own, trainable first, then those of the layers in it."""
-        rows = sorted(self._rows, key=lambda row: not row.trainable)
-        own = [_weight(self, row.view) for row in rows]
-        seen = {id(_parameter(w)) for w in own}
-        for layer in self._layers:
-            for weight in layer.weights if isinstance(layer, Layer) else _torch_weights(layer):
-                if id(_parameter(weight)) not in seen:
-                    seen.add(id(_parameter(weight)))
-                    own.append(weight)
-        return own
-
-    variables = weights
-
-    @property
-    def trainable_weights(self):
-        """Weights that gradients reach."""
-        return [w for w in self.weights if w.requires_grad]
-
-    trainable_variables = trainable_weights
-
-    @property
-    def non_trainable_weights(self):
-        """Frozen weights and state."""
-        return [w for w in self.weights if not w.requires_grad]
-
-    non_trainable_variables = non_trainable_weights
-
-    @property
-    def trainable(self):
-        """Whether gradients reach the weights; setting it sets all layers below."""
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value):
-        value = bool(value)
-        self.__dict__["_trainable"] = value
-        for row in self._rows:
-            if row.trainable:
-                getattr(self, row.view.attribute).requires_grad_(value)
-        for layer in self._layers:
-            if isinstance(layer, Layer):
-                layer.trainable = value
-            else:
-                layer.requires_grad_(value)
-
-    def count_params(self):
-        """Number of scalars in the weights.
-
-        Raises:
-            ValueError: the layer is not built.
-        """
-        if not self.built and not self._rows and not self._layers:
-            raise ValueError(
-                f"Layer {self.name!r} has no weights yet: it is not built. It is built by its "
-                "first input. "
-                "Call it, or give the model an Input."
-            )
-        return sum(int(np.prod(w.shape)) for w in self.weights)
-
-    def get_weights(self):
-        """Weights as NumPy arrays in Keras's layout."""
-        return [w.numpy() for w in self.weights]
-
-    def set_weights(self, weights):
-        """Set all weights from arrays in Keras's layout, all or nothing.
-
-        Raises:
-            ValueError: the number of arrays or a shape differs.
-        """
-        mine, given = self.weights, list(weights)
-        if len(mine) != len(given):
-            names = ", ".join(f"{w.path} {tuple(w.shape)}" for w in mine[:10])
-            raise ValueError(
-                f"{self.name!r} has {len(mine)} weights, got {len(given)} arrays. They are: "
-                f"{names or 'none (is it built?)'}{', ...' if len(mine) > 10 else ''}. "
-                "Pass one array for each, in this order."
-            )
-        for weight, value in zip(mine, given, strict=True):
-            if tuple(weight.shape) != tuple(np.shape(value)):
-                raise ValueError(
-                    f"Weight {weight.path} has shape {tuple(weight.shape)}, the array given for it "
-                    "has "
-                    f"{tuple(np.shape(value))}. Shapes must be equal. Check the order of the "
-                    "arrays."
-                )
-        for weight, value in zip(mine, given, strict=True):
-            weight.assign(value)
-
-    @property
-    def losses(self):
-        """Regularization terms and what `add_loss` was given in the last call."""
-        terms = []
-        for module in self.modules():
-            if isinstance(module, Layer):
-                terms += module._added_losses
-                terms += [r(w) for r, w in module._regularized()]
-        return terms
-
-    def _regularized(self):
-        """(regularizer, weight in Keras's layout) of the layer's own trainable weights."""
-        own = [(getattr(self, row.view.attribute), row.view) for row in self._rows]
-        return [(p.regularizer, v.to_keras(p)) for p, v in own if p.regularizer and p.requires_grad]
-
-    def add_loss(self, loss):
-        """Add a scalar (or a list of them) to the loss of the current call."""
-        for value in loss if isinstance(loss, (list, tuple)) else [loss]:
-            value = value() if callable(value) and not isinstance(value, Tensor) else value
-            if not isinstance(value, (ShapeTensor, KerasTensor)):
-                value = torch.as_tensor(value)
-                if not self._added_losses:
-                    _pending.append(self)
-                self._added_losses.append(value.mean() if value.ndim else value)
-
-    def clear_losses(self):
-        """Forget what `add_loss` was given since the last call."""
-        for layer in _pending:
-            layer._added_losses.clear()
-        _pending.clear()
 
     @property
     def input(self):
@@ -678,19 +445,10 @@ def _building(build):
         finally:
             self.__dict__["_in_build"] = False
         if args and "_build_shapes" not in self.__dict__:
-            self.__dict__["_build_shapes"] = {"inputs": _as_shape(args[0])}
+            self.__dict__["_build_shapes"] = {"inputs": as_shape(args[0])}
         self._finish_build()
 
     return method
-
-
-class _Row:
-    """One own weight: its view, and whether it was made trainable."""
-
-    def __init__(self, view, trainable):
-        self.view = view
-        self.trainable = trainable
-        self.fixed = not view.identity
 
 
 def _face(view):
@@ -706,98 +464,6 @@ def _face(view):
             BoundView(self, view).assign(value)
 
     return property(get, set_, doc=f"The weight `{view.attribute}` in Keras's layout.")
-
-
-def _weight(layer, view):
-    return getattr(layer, view.attribute) if view.identity else BoundView(layer, view)
-
-
-def _parameter(weight):
-    return weight.parameter if isinstance(weight, BoundView) else weight
-
-
-def _torch_weights(module):
-    """Weights of a plain torch module that stands in a layer."""
-    found = []
-    for sub in module.modules():
-        if isinstance(sub, Layer) and sub is not module:
-            found += sub.weights
-            continue
-        for name in [*sub._parameters, *sub._buffers]:
-            if getattr(sub, name) is not None:
-                found.append(BoundView(sub, View(name)))
-    return found
-
-
-def _attribute(layer, name):
-    """A free parameter name for a weight that the user has not assigned to an attribute yet."""
-    base = name.replace(".", "_").replace("/", "_")
-    taken = {*layer._parameters, *layer._buffers, *layer._modules}
-    free, n = base, 1
-    while free in taken or hasattr(layer, free):
-        free, n = f"{base}_{n}", n + 1
-    return free
-
-
-def _shape_of(value):
-    return tuple(value.shape) if isinstance(value, (Tensor, KerasTensor, np.ndarray)) else None
-
-
-def _as_shape(value):
-    """JSON lists back to shapes."""
-    if isinstance(value, dict):
-        return {k: _as_shape(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        if all(v is None or isinstance(v, int) for v in value):
-            return tuple(value)
-        return [_as_shape(v) for v in value]
-    return value
-
-
-def _is_shape(value):
-    return isinstance(value, (tuple, list)) and all(v is None or isinstance(v, int) for v in value)
-
-
-def _shapes_to_specs(shapes, dtype):
-    if _is_shape(shapes):
-        return KerasTensor(tuple(shapes), dtype)
-    if isinstance(shapes, dict):
-        return {k: _shapes_to_specs(v, dtype) for k, v in shapes.items()}
-    return type(shapes)(_shapes_to_specs(s, dtype) for s in shapes)
-
-
-def _mask_of(value):
-    """Mask of an input, a list of masks for a list of inputs, None where there is none."""
-    if isinstance(value, (list, tuple)):
-        masks = [_mask_of(v) for v in value]
-        return masks if any(m is not None for m in masks) else None
-    return getattr(value, "_keras_mask", None)
-
-
-def _device_of(module):
-    weight = next(module.parameters(), None)
-    if weight is None:
-        weight = next(module.buffers(), None)
-    return torch.device("cpu") if weight is None else weight.device
-
-
-def _input_shape_of(owner, kwargs):
-    """Batch shape from `input_shape=`, `batch_input_shape=`, `input_dim=`, `input_length=`."""
-    batch = kwargs.get("batch_size")
-    full = kwargs.get("batch_shape") or kwargs.get("batch_input_shape")
-    if full is not None:
-        return tuple(full)
-    shape = kwargs.get("input_shape")
-    if shape is not None:
-        return (batch, *((shape,) if isinstance(shape, int) else shape))
-    if kwargs.get("input_dim") is not None:
-        warn_old(owner, "input_dim", "input_shape")
-        length = (kwargs["input_length"],) if kwargs.get("input_length") else ()
-        return (batch, *length, kwargs["input_dim"])
-    if kwargs.get("input_length") is not None:
-        warn_old(owner, "input_length", "input_shape")
-        return (batch, kwargs["input_length"])
-    return None
 
 
 _warned: set[tuple[str, str]] = set()

@@ -26,12 +26,14 @@ __all__ = [
     "plain_views",
 ]
 
-_ARGUMENTS = (
-    "units activation recurrent_activation use_bias kernel_initializer recurrent_initializer "
-    "bias_initializer unit_forget_bias kernel_regularizer recurrent_regularizer bias_regularizer "
-    "kernel_constraint recurrent_constraint bias_constraint dropout recurrent_dropout reset_after "
-    "seed"
-).split()
+# What cells and layers take alike; the rest of a layer's arguments is about time.
+_ARGUMENTS = [
+    *("units", "activation", "recurrent_activation", "use_bias", "unit_forget_bias", "reset_after"),
+    *("kernel_initializer", "recurrent_initializer", "bias_initializer"),
+    *("kernel_regularizer", "recurrent_regularizer", "bias_regularizer"),
+    *("kernel_constraint", "recurrent_constraint", "bias_constraint"),
+    *("dropout", "recurrent_dropout", "seed"),
+]
 _GETTERS = {
     "activation": activations.get,
     "initializer": initializers.get,

@@ -220,8 +220,8 @@ class Softmax(Layer):
         pairs = zip(reversed(mask.shape), reversed(x.shape), strict=False)
         if mask.ndim > x.ndim or any(m not in (1, n) for m, n in pairs):
             raise ValueError(
-                f"Softmax {self.name!r} got a mask of shape {tuple(mask.shape)} for an input of shape "
-                f"{tuple(x.shape)}. Each axis of a mask has the input's size or 1. "
+                f"Softmax {self.name!r} got a mask of shape {tuple(mask.shape)} for an input of "
+                f"shape {tuple(x.shape)}. Each axis of a mask has the input's size or 1. "
                 "Add axes to the mask, for example mask[..., None]."
             )
         return mask if mask.dtype is torch.bool else mask > 0.5

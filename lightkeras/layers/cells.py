@@ -207,6 +207,7 @@ class StackedRNNCells(Layer):
     @classmethod
     def from_config(cls, config):
         """The cells that `get_config` described, without their weights."""
+        config = dict(config)
         return cls(layers_from(config.pop("cells")), **config)
 
 
@@ -218,17 +219,22 @@ def check_cell(owner, cell):
     lacking = [name for name in ("call", "state_size") if not hasattr(cell, name)]
     if lacking:
         raise ValueError(
-            f"{owner} got {type(cell).__name__}, which has no {' and no '.join(lacking)}. A cell has "
-            "call(inputs, states), which returns (output, new states), and state_size. Type for "
-            f"example {owner}(LSTMCell(32))."
+            f"{owner} got {type(cell).__name__}, which has no {' and no '.join(lacking)}. A cell "
+            "has call(inputs, states), which returns (output, new states), and state_size. "
+            f"Type for example {owner}(LSTMCell(32))."
         )
+
+
+def state_sizes(cell):
+    """Sizes of a cell's states, in a list."""
+    size = cell.state_size
+    return list(size) if isinstance(size, (list, tuple)) else [size]
 
 
 def output_size(cell):
     """Size of a cell's output."""
     size = getattr(cell, "output_size", None)
-    first = cell.state_size
-    return size if size is not None else first[0] if isinstance(first, (list, tuple)) else first
+    return state_sizes(cell)[0] if size is None else size
 
 
 def initial_state(cell, batch_size):
@@ -236,19 +242,13 @@ def initial_state(cell, batch_size):
     if hasattr(cell, "get_initial_state"):
         states = cell.get_initial_state(batch_size=batch_size)
         return list(states) if isinstance(states, (list, tuple)) else [states]
-    sizes = cell.state_size if isinstance(cell.state_size, (list, tuple)) else [cell.state_size]
-    return [torch.zeros(batch_size, size) for size in sizes]
+    return [torch.zeros(batch_size, size) for size in state_sizes(cell)]
 
 
 def build_cell(cell, input_shape):
     """Build a cell for one step of the input."""
     if isinstance(cell, Layer) and not cell.built:
-        states = (
-            [(input_shape[0], *s.shape[1:]) for s in initial_state(cell, 1)]
-            if cell._builds_by_running
-            else None
-        )
-        build_inside(cell, input_shape, states)
+        build_inside(cell, input_shape, [(input_shape[0], n) for n in state_sizes(cell)])
 
 
 def step(cell, inputs, states):

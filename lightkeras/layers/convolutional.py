@@ -50,10 +50,9 @@ _SLOTS = {"initializer": initializers, "regularizer": regularizers, "constraint"
 
 
 def _conv1d(x, weight, bias, stride, padding, dilation, groups):
-    if padding != "same":
-        padding = (0, *padding)
     x, weight = x.unsqueeze(2), weight.unsqueeze(2)  # (batch, in, time) -> (batch, in, 1, time)
-    return F.conv2d(x, weight, bias, (1, *stride), padding, (1, *dilation), groups).squeeze(2)
+    more = (1, *stride), (0, *padding), (1, *dilation), groups
+    return F.conv2d(x, weight, bias, *more).squeeze(2)
 
 
 def _conv1d_transpose(x, weight, bias, stride, padding, output_padding, groups, dilation):
@@ -86,10 +85,10 @@ class _Conv(Layer):
         self._to_first, self._to_last = TO_FIRST[rank], TO_LAST[rank]
         pairs = zip(self.kernel_size, self.dilation_rate, strict=True)
         self._window = tuple((k - 1) * d + 1 for k, d in pairs)
-        # None where it depends on the size of the input
+        # None where the size of the input decides, or torch would have to pad unevenly
         self._torch_padding = (0,) * rank if self.padding == "valid" else None
-        if self.padding == "same" and max(self.strides) == 1:
-            self._torch_padding = "same"
+        if self.padding == "same" and max(self.strides) == 1 and all(k % 2 for k in self._window):
+            self._torch_padding = tuple(k // 2 for k in self._window)
 
     def _refuse_strides_and_dilation(self):
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:

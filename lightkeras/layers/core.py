@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from lightkeras import activations, constraints, initializers, regularizers
 from lightkeras._graph import KerasTensor, Node
-from lightkeras._registry import unique_name
+from lightkeras._registry import is_code_allowed, named_function, serialize, unique_name
 from lightkeras.layers._layer import Layer
 from lightkeras.layers._spec import InputSpec
 from lightkeras.layers._views import Permuted
@@ -303,9 +303,29 @@ class Lambda(Layer):
         return self.mask(inputs, mask) if callable(self.mask) else self.mask
 
     def get_config(self):
-        config = super().get_config()
-        config["output_shape"] = self._output_shape
-        return config
+        functions = {"function": self.function, "mask": self.mask, "output_shape": self._output_shape}
+        stored = {k: _stored(v) for k, v in functions.items() if k == "function" or v is not None}
+        base = {k: v for k, v in super().get_config().items() if k not in functions}
+        return {**base, **stored, "arguments": self.arguments}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None, safe_mode=None):
+        from lightkeras.saving import deserialize_keras_object
+
+        safe = not is_code_allowed() if safe_mode is None else safe_mode
+        for key in ("function", "mask", "output_shape", "arguments"):
+            if isinstance(config.get(key), (dict, list)):
+                value = deserialize_keras_object(config[key], custom_objects, safe_mode=safe)
+                config = {**config, key: tuple(value) if isinstance(value, list) else value}
+        return cls(**config)
+
+
+def _stored(value):
+    """A function of a Lambda layer in Keras's form; other values as they are."""
+    if not callable(value):
+        return value
+    config = serialize(value)
+    return named_function(value) if isinstance(config, str) else config
 
 
 class TorchModuleWrapper(Layer):

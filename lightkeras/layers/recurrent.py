@@ -10,7 +10,7 @@ import torch
 from lightkeras._registry import to_snake
 from lightkeras._tree import map_structure
 from lightkeras.layers._inside import layers_from
-from lightkeras.layers._layer import Layer, _named, _Row, training_mode
+from lightkeras.layers._layer import Layer, training_mode
 from lightkeras.layers._recurrent import (
     Gated,
     GRUBase,
@@ -22,6 +22,7 @@ from lightkeras.layers._recurrent import (
     plain_views,
 )
 from lightkeras.layers._spec import InputSpec
+from lightkeras.layers._weights import Row, named
 from lightkeras.layers.cells import (
     GRUCell,
     LSTMCell,
@@ -31,6 +32,7 @@ from lightkeras.layers.cells import (
     check_cell,
     initial_state,
     output_size,
+    state_sizes,
     step,
 )
 
@@ -204,8 +206,7 @@ class RNN(_Recurrent):
 
     @property
     def _state_sizes(self):
-        size = self.cell.state_size
-        return list(size) if isinstance(size, (list, tuple)) else [size]
+        return state_sizes(self.cell)
 
     @property
     def _output_size(self):
@@ -227,6 +228,7 @@ class RNN(_Recurrent):
     @classmethod
     def from_config(cls, config):
         """The layer that `get_config` described, without its weights."""
+        config = dict(config)
         return cls(layers_from(config.pop("cell")), **config)
 
 
@@ -265,7 +267,7 @@ def _where(counts, new, old):
     return torch.where(counts.view(-1, *(1,) * (new.ndim - 1)), new, old)
 
 
-# ---- the built-in kinds ---------------------------------------------------------------------------
+# ---- the built-in kinds -------------------------------------------------------------------------
 
 
 class _Builtin(Gated, _Recurrent):
@@ -321,7 +323,7 @@ class _Builtin(Gated, _Recurrent):
         return self.units
 
     def build(self, sequences_shape, initial_state_shape=None):
-        with _named(self._cell_name):
+        with named(self._cell_name):
             self._make_weights(sequences_shape[-1])
         self.input_spec = InputSpec(ndim=3, axes={-1: sequences_shape[-1]})
 
@@ -343,7 +345,7 @@ class _Builtin(Gated, _Recurrent):
                 weight = getattr(self, mine.attribute)
                 cell.register_parameter(view.attribute, weight)
                 if weight is not None:
-                    cell._rows.append(_Row(view, True))
+                    cell._rows.append(Row(view, True))
             cell._finish_build()
         return cell
 

@@ -111,8 +111,8 @@ def _noise_shape(owner, shape):
     sizes = list(shape) if hasattr(shape, "__iter__") and not isinstance(shape, str) else [-1]
     if not all(n is None or (hasattr(n, "__index__") and n > 0) for n in sizes):
         raise ValueError(
-            f"{owner}(noise_shape={shape!r}) is not a shape. It takes whole numbers above 0, or None "
-            f"for the input's own size. Type for example {owner}(0.5, noise_shape=(None, 1, None))."
+            f"{owner}(noise_shape={shape!r}) is not a shape. It takes whole numbers above 0, or "
+            f"None for the input's own size. Type for example noise_shape=(None, 1, None)."
         )
     return tuple(None if n is None else int(n) for n in sizes)
 
@@ -194,8 +194,8 @@ class GaussianNoise(_Noise):
         super().__init__(seed=seed, **kwargs)
         if not hasattr(stddev, "__float__") or stddev < 0:
             raise ValueError(
-                f"GaussianNoise(stddev={stddev!r}) is out of range. It takes a number of at least 0. "
-                "Type for example GaussianNoise(0.1)."
+                f"GaussianNoise(stddev={stddev!r}) is out of range. It takes a number of at least "
+                "0. Type for example GaussianNoise(0.1)."
             )
         self.stddev = stddev
 

@@ -82,8 +82,8 @@ class Reshape(Layer):
         size, free = math.prod(sample), -1 in self.target_shape
         if size != known and not (free and known and size % known == 0):
             raise ValueError(
-                f"Reshape {self.name!r} got samples of shape {sample}, {size} values each. It makes "
-                f"{self.target_shape}, {'a multiple of ' if free else ''}{known} values. "
+                f"Reshape {self.name!r} got samples of shape {sample}, {size} values each. It "
+                f"makes {self.target_shape}, {'a multiple of ' if free else ''}{known} values. "
                 f"Give sizes that multiply to {size}; one may be -1."
             )
         return tuple(size // max(known, 1) if n == -1 else n for n in self.target_shape)
@@ -94,8 +94,8 @@ def _target_shape(shape):
     whole = sizes is not None and all(hasattr(n, "__index__") and n >= -1 for n in sizes)
     if not whole or sizes.count(-1) > 1:
         raise ValueError(
-            f"Reshape({shape!r}) is not a shape. It takes the sizes of one sample, without the batch; "
-            "one may be -1. Type for example Reshape((28, 28, 1))."
+            f"Reshape({shape!r}) is not a shape. It takes the sizes of one sample, without the "
+            "batch; one may be -1. Type for example Reshape((28, 28, 1))."
         )
     return tuple(int(n) for n in sizes)
 
@@ -123,7 +123,8 @@ class Permute(Layer):
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
             raise ValueError(
                 f"Permute({self.dims}) is not an order of axes. It takes each of 1 to "
-                f"{len(self.dims)} once; the batch is axis 0 and stays. Type for example Permute((2, 1))."
+                f"{len(self.dims)} once; the batch is axis 0 and stays. Type for example "
+                "Permute((2, 1))."
             )
         self.input_spec = InputSpec(ndim=len(self.dims) + 1)
 

@@ -6,13 +6,12 @@ from collections import defaultdict
 
 from lightkeras import _registry
 from lightkeras._config import accepted
-from lightkeras._graph import Function, Node, apply, is_keras_tensor
+from lightkeras._graph import Function, KerasTensor, Node, apply, is_keras_tensor, nodes_between
 from lightkeras._tree import flatten, map_structure
 from lightkeras.layers import Layer, _table
-from lightkeras.layers._layer import _as_shape
+from lightkeras.layers._shapes import as_shape
 from lightkeras.layers.core import InputLayer
-from lightkeras.models import _operations
-from lightkeras.saving import _json, _objects
+from lightkeras.saving import _json, _objects, _operations
 
 __all__ = [
     "from_config",
@@ -204,11 +203,14 @@ class _Graph:
 
     def _call(self, name, call):
         layer = self.layers[name]
-        args, kwargs = _objects.revive(call["args"], self.tensor), _objects.revive(
-            call["kwargs"], self.tensor
+        args, kwargs = (
+            _objects.revive(call["args"], self.tensor),
+            _objects.revive(call["kwargs"], self.tensor),
         )
         if isinstance(layer, Function):
-            args = [tuple(a) if isinstance(a, list) and layer.label == "get_item" else a for a in args]
+            args = [
+                tuple(a) if isinstance(a, list) and layer.label == "get_item" else a for a in args
+            ]
             apply(layer, tuple(args), {**kwargs, **self.settings[name]})
         else:
             layer(*args, **_call_arguments(layer, kwargs))
@@ -275,21 +277,37 @@ def _from_ends(tree, graph):
 
 
 def from_inputs(inputs, outputs):
-    """Ends of a graph that starts at `inputs`, whatever made them, with new Inputs in their place.
+    """A graph's ends; one that starts in the middle of another gets Inputs of its own.
 
-    `Model(x, y)` may start in the middle of another model; the layers are shared.
+    The layers stay those of the other graph, their calls are noted anew.
     """
-    known, fresh = {}, []
-    for tensor in flatten(inputs):
-        if isinstance(tensor._keras_history[0], InputLayer):
-            new = tensor
-        else:
-            new = InputLayer(
-                batch_shape=tensor.shape, dtype=tensor.dtype, name=f"{tensor.name}CLONE"
-            ).output
-        known[id(tensor)] = new
-        fresh.append(new)
-    return known, fresh
+    if all(isinstance(t._keras_history[0], InputLayer) for t in flatten(inputs)):
+        return inputs, outputs
+    known = {id(t): _own_input(t) for t in flatten(inputs)}
+    swap = lambda leaf: known.get(id(leaf), leaf)  # noqa: E731
+    for node in nodes_between(flatten(inputs), flatten(outputs)):
+        args, kwargs = map_structure(swap, (node.args, node.kwargs))
+        copies = map_structure(_copy, node.outputs)
+        Node(node.operation, args, kwargs, copies)
+        known.update(
+            {id(a): b for a, b in zip(flatten(node.outputs), flatten(copies), strict=True)}
+        )
+    return map_structure(swap, inputs), map_structure(swap, outputs)
+
+
+def _own_input(tensor):
+    if isinstance(tensor._keras_history[0], InputLayer):
+        return tensor
+    name = f"{tensor.name}CLONE"
+    return InputLayer(batch_shape=tensor.shape, dtype=tensor.dtype, name=name).output
+
+
+def _copy(leaf):
+    if not is_keras_tensor(leaf):
+        return leaf
+    new = KerasTensor(leaf.shape, leaf.dtype)
+    new._keras_mask = leaf._keras_mask
+    return new
 
 
 # ---- stacks -----------------------------------------------------------------------------------
@@ -317,7 +335,7 @@ def sequential_from_config(cls, config, custom_objects=None):
             model.add(_table.table().deserialize(data, build=False))
         shape = config.get("build_input_shape")
         if not model.built and shape:
-            model.build(_as_shape(shape))
+            model.build(as_shape(shape))
         for layer, data in zip(model._stack[-len(stored) :], stored, strict=True):
             if not layer.built and data.get("build_config"):
                 layer.build_from_config(data["build_config"])
@@ -361,4 +379,6 @@ def model_from_json(json_string, custom_objects=None):
     >>> model_from_json(model.to_json()).output_shape
     (None, 2)
     """
-    return _objects.model_from(_json.parse(json_string, "The text"), custom_objects, where="The text")
+    return _objects.model_from(
+        _json.parse(json_string, "The text"), custom_objects, where="The text"
+    )

@@ -8,7 +8,7 @@ from lightkeras._graph import KerasTensor, Plan, is_keras_tensor
 from lightkeras._registry import did_you_mean, to_snake, unique_name
 from lightkeras._tree import flatten
 from lightkeras.layers import Layer
-from lightkeras.layers._layer import _pending
+from lightkeras.layers._weights import pending
 from lightkeras.layers.core import InputLayer
 from lightkeras.models._trainable import Trainable
 
@@ -92,7 +92,7 @@ class Model(Trainable, Layer):
     def __call__(self, *args, **kwargs):
         if self._inside:
             return super().__call__(*args, **kwargs)
-        if _pending:  # a new call of the outermost model forgets the losses of the last one
+        if pending:  # a new call of the outermost model forgets the losses of the last one
             self.clear_losses()
         Model._inside = True
         try:

@@ -6,7 +6,8 @@ import torch
 
 from lightkeras._graph import is_keras_tensor
 from lightkeras.layers import Layer
-from lightkeras.layers._layer import _as_shape, _named
+from lightkeras.layers._shapes import as_shape
+from lightkeras.layers._weights import named
 from lightkeras.layers.core import InputLayer, Lambda, TorchModuleWrapper
 from lightkeras.models._model import Model
 
@@ -96,7 +97,7 @@ class Sequential(Model):
         return layer
 
     def _extend(self, layer):
-        with _named(self.name):
+        with named(self.name):
             self.__dict__["_end"] = layer(self._end)
 
     def _grow(self):
@@ -109,13 +110,13 @@ class Sequential(Model):
         """Make the weights for inputs of this shape (the batch included)."""
         if self._plan is not None or input_shape is None or not self._stack:
             return
-        shape = _as_shape(input_shape)
+        shape = as_shape(input_shape)
         entry = InputLayer(batch_shape=(None, *shape[1:]))
         self._stack.insert(0, entry)
         self.__dict__["_end"] = entry.output
         try:
             for layer in self._stack[1:]:
-                with _named(self.name):
+                with named(self.name):
                     self.__dict__["_end"] = layer(self._end)
         except Exception:
             self._stack.pop(0)

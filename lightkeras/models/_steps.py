@@ -14,7 +14,9 @@ from lightkeras._config import _outside
 from lightkeras._step import Compiled, rows_of
 from lightkeras._tree import flatten, map_structure
 from lightkeras.layers import Layer
-from lightkeras.layers._layer import _device_of, _pending, training_mode
+from lightkeras.layers._layer import training_mode
+from lightkeras.layers._shapes import device_of
+from lightkeras.layers._weights import pending
 from lightkeras.optimizers import parameter_of
 
 __all__ = ["OneBatch", "Steps"]
@@ -111,7 +113,7 @@ class Steps:
     def _extra_losses(self):
         """Regularization terms, and what `add_loss` was given in this call."""
         terms = [regularizer(view.to_keras(p)) for regularizer, view, p in self._penalties]
-        for layer in _pending:
+        for layer in pending:
             terms += layer._added_losses
         return terms
 
@@ -176,7 +178,7 @@ class Steps:
 
         def run(x, y=None, w=None):
             data = (x,) if y is None else (x, y) if w is None else (x, y, w)
-            if _pending:
+            if pending:
                 self.clear_losses()
             self.__dict__["_step_logs"] = step(data)
 
@@ -219,7 +221,7 @@ class Steps:
         x, y = map_structure(few, x), map_structure(few, y)
         try:
             with torch.no_grad(), training_mode(self, False):
-                y_pred = self(_to(x, _device_of(self)))
+                y_pred = self(_to(x, device_of(self)))
         except TypeError:
             if own_step:  # a model that is only trained by its own step need have no call()
                 return

@@ -12,9 +12,10 @@ from lightkeras import _data, losses
 from lightkeras._config import modernize, unexpected
 from lightkeras._flags import environment_flags, known_flags
 from lightkeras._step import Compiled
-from lightkeras._tree import flatten, map_structure
+from lightkeras._tree import map_structure
 from lightkeras.callbacks._base import callback_list
-from lightkeras.layers._layer import _device_of, training_mode
+from lightkeras.layers._layer import training_mode
+from lightkeras.layers._shapes import device_of
 from lightkeras.models._steps import OneBatch, Steps, _to
 
 __all__ = ["Trainable"]
@@ -284,7 +285,7 @@ class Trainable(Steps):
         """Logs of one pass over `batches`; validation inside `fit` shows no progress of its own."""
         self.reset_metrics()
         self.__dict__["_step_logs"] = None
-        batches = batches.on(_device_of(self))
+        batches = batches.on(device_of(self))
         group.on_test_begin({})
         run, hooks, step = self._run_step("test"), group.wants_test_batches, 0
         with torch.no_grad(), training_mode(self, False):
@@ -316,7 +317,7 @@ class Trainable(Steps):
         self._check_inputs(batches)
         group = callback_list(callbacks, self, verbose, steps=batches.steps)
         group.on_predict_begin({})
-        device, outputs, step = _device_of(self), [], 0
+        device, outputs, step = device_of(self), [], 0
         run = self.predict_step if self._overrides("predict_step") else None
         hooks = group.wants_predict_batches
         batches = batches.on(device)
@@ -362,7 +363,7 @@ class Trainable(Steps):
         """One step on a batch; returns its logs, or a list in the order of `metrics_names`."""
         self._prepare(OneBatch(*data), training=mode == "train")
         self.reset_metrics()
-        self._run_step(mode)(*_to(data, _device_of(self)))
+        self._run_step(mode)(*_to(data, device_of(self)))
         return self._flat(self._logs(), return_dict)
 
     def _flat(self, logs, return_dict):
@@ -376,7 +377,7 @@ class Trainable(Steps):
     def predict_on_batch(self, x):
         """Outputs for one batch, as NumPy arrays."""
         with torch.no_grad(), training_mode(self, False):
-            x = map_structure(lambda leaf: _tensor(leaf, _device_of(self)), x)
+            x = map_structure(lambda leaf: _tensor(leaf, device_of(self)), x)
             return map_structure(_to_host, self(x))
 
     # ---- Lightning ----------------------------------------------------------------------------

@@ -108,11 +108,19 @@ def check(
 
 
 def check_signature(name, without=()):
-    """Same parameters, order and defaults as Keras's class, `without` those that we leave out."""
+    """Same parameters, order and defaults as Keras's class, `without` those that we leave out.
+
+    A default of 1 and one of (1, 1) mean the same.
+    """
+
+    def one(value):
+        while isinstance(value, tuple) and value and all(v == value[0] for v in value):
+            value = value[0]
+        return value
 
     def parameters(cls):
         found = inspect.signature(cls.__init__).parameters.values()
-        return [(p.name, p.default) for p in found if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
+        return [(p.name, one(p.default)) for p in found if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
 
     theirs, mine = (parameters(getattr(k, name)) for k in (keras.layers, layers))
     theirs = [p for p in theirs if p[0] not in without]

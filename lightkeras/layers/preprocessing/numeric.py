@@ -36,16 +36,21 @@ class Rescaling(Layer):
         super().__init__(**kwargs)
         self.scale = _plain("scale", scale)
         self.offset = _plain("offset", offset)
-        self._factors = tuple(_as_factor(v) for v in (self.scale, self.offset))
         self.supports_masking = True
+        for name in ("scale", "offset"):
+            value = getattr(self, name)
+            if not isinstance(value, float):  # a buffer goes where the model goes
+                self.register_buffer(f"_{name}", self._per_channel(value), persistent=False)
+
+    def _per_channel(self, value):
+        value = torch.tensor(value, dtype=self._dtype_in)
+        if config.image_data_format() == "channels_first":
+            value = value.view(*value.shape, *[1] * (3 - value.ndim))
+        return value
 
     def call(self, x):
-        scale, offset = self._factors
-        if type(scale) is not float or type(offset) is not float:
-            scale, offset = (
-                torch.as_tensor(v, dtype=x.dtype, device=x.device) for v in self._factors
-            )
-        return x * scale + offset
+        own = self._buffers
+        return x * own.get("_scale", self.scale) + own.get("_offset", self.offset)
 
     @classmethod
     def from_config(cls, config):
@@ -63,15 +68,6 @@ def _plain(argument, value):
             f"Rescaling({argument}={value!r}) is no number. It takes a number, or one for each "
             "channel. Type for example Rescaling(1 / 255)."
         ) from None
-
-
-def _as_factor(value):
-    if isinstance(value, float):
-        return value
-    array = np.asarray(value)
-    if config.image_data_format() == "channels_first":
-        array = array.reshape(array.shape + (1,) * (3 - array.ndim))
-    return array
 
 
 class Normalization(Layer):
@@ -128,7 +124,7 @@ class Normalization(Layer):
         if any(input_shape[a] is None for a in self._kept):
             raise ValueError(
                 f"Normalization(axis={self.axis}) got inputs of shape {tuple(input_shape)}. It "
-                "needs to know the sizes of these axes. Give them in Input(shape), or use axis=None."
+                "needs their sizes. Give them in Input(shape), or use axis=None."
             )
         self._broadcast = tuple(n if a in self._kept else 1 for a, n in enumerate(input_shape))
         self._sizes = tuple(input_shape[a] for a in self._kept)

@@ -1,0 +1,73 @@
+"""Shapes, masks and devices of what goes into a layer."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightkeras._config import warn_old
+from lightkeras._graph import KerasTensor
+
+__all__ = ["as_shape", "device_of", "input_shape_of", "mask_of", "shape_of", "shapes_to_specs"]
+
+
+def shape_of(value):
+    return tuple(value.shape) if isinstance(value, (Tensor, KerasTensor, np.ndarray)) else None
+
+
+def as_shape(value):
+    """JSON lists back to shapes."""
+    if isinstance(value, dict):
+        return {k: as_shape(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        if all(v is None or isinstance(v, int) for v in value):
+            return tuple(value)
+        return [as_shape(v) for v in value]
+    return value
+
+
+def is_shape(value):
+    return isinstance(value, (tuple, list)) and all(v is None or isinstance(v, int) for v in value)
+
+
+def shapes_to_specs(shapes, dtype):
+    if is_shape(shapes):
+        return KerasTensor(tuple(shapes), dtype)
+    if isinstance(shapes, dict):
+        return {k: shapes_to_specs(v, dtype) for k, v in shapes.items()}
+    return type(shapes)(shapes_to_specs(s, dtype) for s in shapes)
+
+
+def mask_of(value):
+    """Mask of an input, a list of masks for a list of inputs, None where there is none."""
+    if isinstance(value, (list, tuple)):
+        masks = [mask_of(v) for v in value]
+        return masks if any(m is not None for m in masks) else None
+    return getattr(value, "_keras_mask", None)
+
+
+def device_of(module):
+    weight = next(module.parameters(), None)
+    if weight is None:
+        weight = next(module.buffers(), None)
+    return torch.device("cpu") if weight is None else weight.device
+
+
+def input_shape_of(owner, kwargs):
+    """Batch shape from `input_shape=`, `batch_input_shape=`, `input_dim=`, `input_length=`."""
+    batch = kwargs.get("batch_size")
+    full = kwargs.get("batch_shape") or kwargs.get("batch_input_shape")
+    if full is not None:
+        return tuple(full)
+    shape = kwargs.get("input_shape")
+    if shape is not None:
+        return (batch, *((shape,) if isinstance(shape, int) else shape))
+    if kwargs.get("input_dim") is not None:
+        warn_old(owner, "input_dim", "input_shape")
+        length = (kwargs["input_length"],) if kwargs.get("input_length") else ()
+        return (batch, *length, kwargs["input_dim"])
+    if kwargs.get("input_length") is not None:
+        warn_old(owner, "input_length", "input_shape")
+        return (batch, kwargs["input_length"])
+    return None

@@ -1,0 +1,304 @@
+"""The weights of a layer: made, registered with torch, listed, counted, set and regularized."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightkeras import constraints, initializers, regularizers
+from lightkeras._dtypes import torch_dtype
+from lightkeras._graph import KerasTensor, ShapeTensor
+from lightkeras._variable import State, Weight
+from lightkeras.layers._tracking import holds_layers, tracked
+from lightkeras.layers._views import BoundView, View
+
+__all__ = ["Row", "Weighted", "named", "pending"]
+
+_scope: list[str] = []  # names of the layers being built, outermost first
+pending: list[Weighted] = []  # layers whose add_loss was called since the last clear
+
+
+@contextmanager
+def named(name):
+    if _scope and _scope[-1] == name:  # a Sequential that its first data builds is there already
+        yield
+        return
+    _scope.append(name)
+    try:
+        yield
+    finally:
+        _scope.pop()
+
+
+class Row:
+    """One own weight: its view, and whether it was made trainable."""
+
+    def __init__(self, view, trainable):
+        self.view = view
+        self.trainable = trainable
+        self.fixed = not view.identity
+
+
+class Weighted:
+    """The half of `Layer` that holds weights and layers."""
+
+    def add_weight(
+        self,
+        shape=None,
+        initializer=None,
+        dtype=None,
+        trainable=True,
+        autocast=True,
+        regularizer=None,
+        constraint=None,
+        aggregation="none",
+        overwrite_with_gradient=False,
+        name=None,
+    ):
+        """Make a weight and return it; call this in `__init__` or `build`.
+
+        Args:
+            shape: Shape in Keras's layout; `()` by default.
+            initializer: Name or object; "glorot_uniform" for floats, "zeros" for the rest.
+            dtype: Name of the dtype; the layer's by default.
+            trainable: A parameter if true, a buffer if not.
+            regularizer, constraint: Name or object.
+            name: Keras's name of the weight.
+
+        Returns:
+            A torch parameter, in torch's layout if the class has a view of that name, or a buffer.
+        """
+        if isinstance(shape, str):  # add_weight("kernel", shape) was the order of Keras 2
+            shape, name, initializer = initializer, shape, None if dtype is None else dtype
+            dtype = None
+        name = name or "variable" + (f"_{len(self._rows)}" if self._rows else "")
+        view = next((v for v in self.views if v.name == name), None) or View(
+            name, _attribute(self, name)
+        )
+        dtype = torch_dtype(dtype or self.dtype_policy.variable_dtype)
+        default = "glorot_uniform" if dtype.is_floating_point else "zeros"
+        make = initializers.get(default if initializer is None else initializer)
+        value = torch.as_tensor(make(tuple(shape or ()), dtype=dtype), dtype=dtype).detach()
+        value = view.to_torch(value).contiguous()
+        weight = Weight(value, self._trainable) if trainable else State(value)
+        weight.path = "/".join([*_scope, name]) if _scope else f"{self.name}/{name}"
+        weight.regularizer = regularizers.get(regularizer)
+        weight.constraint = constraints.get(constraint)
+        self.__dict__["_rows"].append(Row(view, trainable))
+        register = self.register_parameter if trainable else self.register_buffer
+        register(view.attribute, weight)
+        return weight
+
+    # ---- attributes ---------------------------------------------------------------------------
+
+    def __setattr__(self, name, value):
+        if "_rows" not in self.__dict__:
+            if isinstance(value, (torch.nn.Module, Tensor)):
+                raise RuntimeError(
+                    f"{type(self).__name__}.{name} was set before super().__init__(). A layer can "
+                    "hold "
+                    "weights and layers only after that. Call super().__init__() first."
+                )
+        elif isinstance(value, (Weight, State)):
+            self._adopt(name, value)
+        elif isinstance(value, (list, dict)) or (isinstance(value, tuple) and holds_layers(value)):
+            value = tracked(self, name, value)
+            self.__dict__[name] = value
+            return
+        super().__setattr__(name, value)
+
+    def _adopt(self, name, value):
+        """`self.w = self.add_weight(name="kernel")`: the parameter is called what the user calls it."""
+        store = self._parameters if isinstance(value, Weight) else self._buffers
+        if name in store:
+            return
+        for row in self._rows:
+            if not row.fixed and store.get(row.view.attribute) is value:
+                del store[row.view.attribute]
+                row.view, row.fixed = View(row.view.name, name), True
+                break
+        store[name] = value
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        for name, value in list(self.__dict__.items()):
+            if not name.startswith("_") and type(value) in (list, dict) and holds_layers(value):
+                self.__dict__[name] = tracked(self, name, value)
+
+    def _apply(self, fn, recurse=True):
+        kinds = {k: b for k, b in self._buffers.items() if isinstance(b, State)}
+        super()._apply(fn, recurse)
+        for key, old in kinds.items():
+            new = self._buffers[key]
+            if new is not None and type(new) is not State:
+                self._buffers[key] = State(new)
+                self._buffers[key].path = old.path
+        # .double(), .half(): inputs are cast to what the weights have become.
+        self.__dict__["_dtype_in"] = fn(torch.empty(0, dtype=self._dtype_in)).dtype
+        return self
+
+    # ---- lists of weights ---------------------------------------------------------------------
+
+    @property
+    def _layers(self):
+        """Modules directly below, layers in lists and dicts included, in order."""
+        found = []
+        for module in self._modules.values():
+            inside = module._modules.values() if type(module).__name__ == "_Holder" else (module,)
+            found += [m for m in inside if m is not None and m not in found]
+        return found
+
+    @property
+    def weights(self):
+        """All weights: the layer's own, trainable first, then those of the layers in it."""
+        rows = sorted(self._rows, key=lambda row: not row.trainable)
+        own = [_weight(self, row.view) for row in rows]
+        seen = {id(_parameter(w)) for w in own}
+        for layer in self._layers:
+            for weight in layer.weights if isinstance(layer, Weighted) else _torch_weights(layer):
+                if id(_parameter(weight)) not in seen:
+                    seen.add(id(_parameter(weight)))
+                    own.append(weight)
+        return own
+
+    variables = weights
+
+    @property
+    def trainable_weights(self):
+        """Weights that gradients reach."""
+        return [w for w in self.weights if w.requires_grad]
+
+    trainable_variables = trainable_weights
+
+    @property
+    def non_trainable_weights(self):
+        """Frozen weights and state."""
+        return [w for w in self.weights if not w.requires_grad]
+
+    non_trainable_variables = non_trainable_weights
+
+    @property
+    def trainable(self):
+        """Whether gradients reach the weights; setting it sets all layers below."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value):
+        value = bool(value)
+        self.__dict__["_trainable"] = value
+        for row in self._rows:
+            if row.trainable:
+                getattr(self, row.view.attribute).requires_grad_(value)
+        for layer in self._layers:
+            if isinstance(layer, Weighted):
+                layer.trainable = value
+            else:
+                layer.requires_grad_(value)
+
+    def count_params(self):
+        """Number of scalars in the weights.
+
+        Raises:
+            ValueError: the layer is not built.
+        """
+        if not self.built and not self._rows and not self._layers:
+            raise ValueError(
+                f"Layer {self.name!r} has no weights yet: it is not built. It is built by its "
+                "first input. "
+                "Call it, or give the model an Input."
+            )
+        return sum(int(np.prod(w.shape)) for w in self.weights)
+
+    def get_weights(self):
+        """Weights as NumPy arrays in Keras's layout."""
+        return [w.numpy() for w in self.weights]
+
+    def set_weights(self, weights):
+        """Set all weights from arrays in Keras's layout, all or nothing.
+
+        Raises:
+            ValueError: the number of arrays or a shape differs.
+        """
+        mine, given = self.weights, list(weights)
+        if len(mine) != len(given):
+            names = ", ".join(f"{w.path} {tuple(w.shape)}" for w in mine[:10])
+            raise ValueError(
+                f"{self.name!r} has {len(mine)} weights, got {len(given)} arrays. They are: "
+                f"{names or 'none (is it built?)'}{', ...' if len(mine) > 10 else ''}. "
+                "Pass one array for each, in this order."
+            )
+        for weight, value in zip(mine, given, strict=True):
+            if tuple(weight.shape) != tuple(np.shape(value)):
+                raise ValueError(
+                    f"Weight {weight.path} has shape {tuple(weight.shape)}, the array given for it "
+                    "has "
+                    f"{tuple(np.shape(value))}. Shapes must be equal. Check the order of the "
+                    "arrays."
+                )
+        for weight, value in zip(mine, given, strict=True):
+            weight.assign(value)
+
+    @property
+    def losses(self):
+        """Regularization terms and what `add_loss` was given in the last call."""
+        terms = []
+        for module in self.modules():
+            if isinstance(module, Weighted):
+                terms += module._added_losses
+                terms += [r(w) for r, w in module._regularized()]
+        return terms
+
+    def _regularized(self):
+        """(regularizer, weight in Keras's layout) of the layer's own trainable weights."""
+        own = [(getattr(self, row.view.attribute), row.view) for row in self._rows]
+        return [(p.regularizer, v.to_keras(p)) for p, v in own if p.regularizer and p.requires_grad]
+
+    def add_loss(self, loss):
+        """Add a scalar (or a list of them) to the loss of the current call."""
+        for value in loss if isinstance(loss, (list, tuple)) else [loss]:
+            value = value() if callable(value) and not isinstance(value, Tensor) else value
+            if not isinstance(value, (ShapeTensor, KerasTensor)):
+                value = torch.as_tensor(value)
+                if not self._added_losses:
+                    pending.append(self)
+                self._added_losses.append(value.mean() if value.ndim else value)
+
+    def clear_losses(self):
+        """Forget what `add_loss` was given since the last call."""
+        for layer in pending:
+            layer._added_losses.clear()
+        pending.clear()
+
+
+def _weight(layer, view):
+    return getattr(layer, view.attribute) if view.identity else BoundView(layer, view)
+
+
+def _parameter(weight):
+    return weight.parameter if isinstance(weight, BoundView) else weight
+
+
+def _torch_weights(module):
+    """Weights of a plain torch module that stands in a layer."""
+    found = []
+    for sub in module.modules():
+        if isinstance(sub, Weighted) and sub is not module:
+            found += sub.weights
+            continue
+        for name in [*sub._parameters, *sub._buffers]:
+            if getattr(sub, name) is not None:
+                found.append(BoundView(sub, View(name)))
+    return found
+
+
+def _attribute(layer, name):
+    """A free parameter name for a weight that the user has not assigned to an attribute yet."""
+    base = name.replace(".", "_").replace("/", "_")
+    taken = {*layer._parameters, *layer._buffers, *layer._modules}
+    free, n = base, 1
+    while free in taken or hasattr(layer, free):
+        free, n = f"{base}_{n}", n + 1
+    return free
