@@ -68,3 +68,10 @@ def written(options, name, write):
         options.out.mkdir(parents=True, exist_ok=True)
         write(options.out / name)
     print(f"Picture: {options.out / name}")
+
+
+def device(flags):
+    """The device that Trainer flags mean, for a program with a training loop of its own."""
+    from lightning.pytorch import Trainer
+
+    return Trainer(**flags, logger=False, enable_checkpointing=False).strategy.root_device

@@ -38,10 +38,10 @@ def main(argv=None):
     keras.utils.set_random_seed(1)
     path = table(options, "international-airline-passengers.csv")
     passengers = np.genfromtxt(path, delimiter=",", skip_header=1, usecols=1, max_rows=144)
-    # Growth and seasons multiply, so the network sees logarithms, scaled to mean 0, deviation 1.
-    series = np.log(passengers)
-    mean, deviation = series.mean(), series.std()
-    X, y = windows((series - mean) / deviation)
+    # Years grow and seasons swing in proportion, so the network sees by what factor each month
+    # differs from the one before, as a logarithm.
+    changes = np.diff(np.log(passengers))
+    X, y = windows(changes / changes.std())
     split = len(X) * 2 // 3
 
     model = rnn()
@@ -54,13 +54,14 @@ def main(argv=None):
         verbose=2,
         **flags,
     )
-    predicted = np.exp(model.predict(X, verbose=0)[:, 0] * deviation + mean)
-    error = np.abs(predicted - passengers[D:])[split:].mean()
-    last_year = np.abs(passengers[D:] - passengers[:-D])[split:].mean()
-    print(f"Off by {error:.1f} thousand; by last year's numbers {last_year:.1f} thousand")
+    truth, before, year_before = passengers[D + 1 :], passengers[D:-1], passengers[1:-D]
+    predicted = before * np.exp(model.predict(X, verbose=0)[:, 0] * changes.std())
+    error = np.abs(predicted - truth)[split:].mean()
+    simple = np.abs(year_before - truth)[split:].mean()
+    print(f"Off by {error:.1f} thousand; by the numbers of a year before {simple:.1f} thousand")
 
     plt.figure(figsize=(9, 4))
-    plt.plot(passengers[D:], label="truth")
+    plt.plot(truth, label="truth")
     plt.plot(predicted, label="predicted")
     plt.axvline(split, color="grey", linestyle=":", label="end of the training data")
     plt.xlabel("month")

@@ -204,7 +204,7 @@ class Configurable(type):
                 strange = [k for k in kwargs if k not in known and k != "_decay"]
                 if strange and closed:
                     raise unexpected(cls.__name__, strange[0], known)
-        obj = cls.__new__(cls, *args, **kwargs)
+        obj = cls.__new__(cls, *args, **kwargs)  # type: ignore[arg-type]
         if isinstance(obj, cls):
             obj.__dict__["_captured"] = (args, kwargs)
             obj.__init__(*args, **kwargs)
@@ -218,10 +218,10 @@ def arguments(obj) -> dict:
     `layer.rate = 0.3` is what a config shows.
     """
     args, kwargs = obj.__dict__.get("_captured", ((), {}))
-    bound = _signature(type(obj)).bind(obj, *args, **kwargs)
+    bound = _signature(type(obj)).bind(obj, *args, **kwargs)  # type: ignore[arg-type]
     bound.apply_defaults()
     values = {}
-    for name, parameter in list(_signature(type(obj)).parameters.items())[1:]:
+    for name, parameter in list(_signature(type(obj)).parameters.items())[1:]:  # type: ignore[arg-type]
         if parameter.kind is parameter.VAR_KEYWORD:
             values.update(bound.arguments.get(name, {}))
         elif parameter.kind is not parameter.VAR_POSITIONAL:

@@ -280,6 +280,24 @@ def is_code_allowed() -> bool:
     return not _safe.get()
 
 
+_maker: ContextVar = ContextVar("maker", default=None)
+
+
+@contextmanager
+def weights_from(maker):
+    """Inside, new weights are `maker(shape, dtype=)`: a file will fill them."""
+    token = _maker.set(maker)
+    try:
+        yield
+    finally:
+        _maker.reset(token)
+
+
+def weight_maker():
+    """What makes new weights in place of their initializers, or None."""
+    return _maker.get()
+
+
 def is_ours(config):
     """Whether a config means a class of Keras, and not one that the user has registered.
 

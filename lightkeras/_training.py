@@ -513,7 +513,7 @@ class _Loader:
             for batch in iterator:
                 yield _Chunk([batch])
             return
-        for _ in range(len(self)):
+        for _ in range(-(-self.batches.steps // self.size)):
             yield _Chunk(islice(iterator, self.size))
 
 

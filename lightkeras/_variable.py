@@ -12,7 +12,7 @@ import torch
 __all__ = ["State", "Weight"]
 
 
-class _Variable:
+class _Variable(torch.Tensor):
     """Keras's methods on a tensor; mixed into `Weight` and `State`."""
 
     path = ""  # "dense/kernel"; the layer that owns the weight sets it
@@ -92,7 +92,7 @@ class Weight(_Variable, torch.nn.Parameter):
         return new
 
 
-class State(_Variable, torch.Tensor):
+class State(_Variable):
     """A weight that no gradient reaches: moving averages, counters, metric sums."""
 
     __torch_function__ = torch._C._disabled_torch_function_impl

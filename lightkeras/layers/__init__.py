@@ -2,6 +2,7 @@
 
 from lightkeras.layers._layer import Layer
 from lightkeras.layers._spec import InputSpec
+from lightkeras.layers._table import deserialize, serialize
 from lightkeras.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from lightkeras.layers.cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from lightkeras.layers.convolutional import (
@@ -278,9 +279,11 @@ __all__ = [
     "add",
     "average",
     "concatenate",
+    "deserialize",
     "dot",
     "maximum",
     "minimum",
     "multiply",
+    "serialize",
     "subtract",
 ]

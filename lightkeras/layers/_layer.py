@@ -31,7 +31,7 @@ from lightkeras.layers._shapes import (
     shapes_to_specs,
 )
 from lightkeras.layers._spec import InputSpec, check_input
-from lightkeras.layers._views import BoundView, View
+from lightkeras.layers._views import BoundView
 from lightkeras.layers._weights import Weighted, named
 
 __all__ = ["Layer"]
@@ -50,7 +50,7 @@ def training_mode(module, training):
             m.training = not training
 
 
-class Layer(Weighted, torch.nn.Module, metaclass=Configurable):
+class Layer(Weighted, metaclass=Configurable):
     """Base of all layers.
 
     Args:
@@ -77,7 +77,6 @@ class Layer(Weighted, torch.nn.Module, metaclass=Configurable):
     ((2, 3), torch.Size([3]))
     """
 
-    views: tuple[View, ...] = ()
     _extra_arguments = (
         "input_shape",
         "batch_shape",

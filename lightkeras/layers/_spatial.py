@@ -95,21 +95,25 @@ def padding_mode(owner, padding, causal=False):
 # ---- padding ----------------------------------------------------------------------------------
 
 
-def same_padding(size, window, stride):
-    """(before, after) of one axis for an output of `ceil(size / stride)`; the odd one is after.
+def same_padding(sizes, window, strides):
+    """(before, after) of each axis, for an output of `ceil(size / stride)`; an odd one is after.
 
-    >>> same_padding(8, 3, 1), same_padding(8, 3, 2), same_padding(7, 3, 2)
-    ((1, 1), (0, 1), (1, 1))
+    >>> same_padding((8, 8, 7), (3, 3, 3), (1, 2, 2))
+    [(1, 1), (0, 1), (1, 1)]
     """
-    total = max((-(-size // stride) - 1) * stride + window - size, 0)
-    return total // 2, total - total // 2
+    pads = []
+    for n, k, s in zip(sizes, window, strides, strict=True):
+        total = max((-(-n // s) - 1) * s + k - n, 0)
+        pads.append((total // 2, total - total // 2))
+    return pads
 
 
 def pad_evenly(x, pads, mode="constant", value=None):
     """(x, padding): uneven `pads` are added to `x`, even ones are left to torch's kernel."""
-    if all(before == after for before, after in pads):
-        return x, [before for before, _ in pads]
-    return F.pad(x, [n for pair in reversed(pads) for n in pair], mode, value), [0] * len(pads)
+    before, after = zip(*pads, strict=True)
+    if before == after:
+        return x, before
+    return F.pad(x, [n for pair in reversed(pads) for n in pair], mode, value), (0,) * len(pads)
 
 
 # ---- shapes -----------------------------------------------------------------------------------

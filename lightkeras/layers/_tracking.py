@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 __all__ = ["TrackedDict", "TrackedList", "holds_layers", "tracked"]
@@ -30,8 +32,8 @@ def holds_layers(value) -> bool:
 class _Tracked:
     """Mixed into list and dict: after every change the owner's modules follow."""
 
-    _owner = None
-    _attribute = None
+    _owner: Any = None
+    _attribute: Any = None
 
     def _follow(self, owner, attribute):
         self._owner, self._attribute = owner, attribute
@@ -51,12 +53,9 @@ class _Tracked:
         holder._modules.clear()
         holder._modules.update(found)
 
-    def __reduce__(self):
-        return _plain_copy, (type(self).__mro__[2], self._plain())
-
-
-def _plain_copy(kind, items):
-    return kind(items)
+    def __reduce__(self):  # copies and pickles are plain: their owner tracks them anew
+        kind = list if isinstance(self, list) else dict
+        return kind, (kind(self),)  # type: ignore[call-overload]
 
 
 def _syncing(base, name):
@@ -74,15 +73,9 @@ def _syncing(base, name):
 class TrackedList(_Tracked, list):
     """A list whose layers belong to the layer or model it was set on."""
 
-    def _plain(self):
-        return list(self)
-
 
 class TrackedDict(_Tracked, dict):
     """A dict whose layers belong to the layer or model it was set on."""
-
-    def _plain(self):
-        return dict(self)
 
 
 for _base, _cls, _names in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from lightkeras import constraints, initializers, regularizers
 from lightkeras._dtypes import torch_dtype
 from lightkeras._graph import KerasTensor, ShapeTensor
+from lightkeras._registry import weight_maker
 from lightkeras._variable import State, Weight
 from lightkeras.layers._tracking import holds_layers, tracked
 from lightkeras.layers._views import BoundView, View
@@ -42,8 +44,16 @@ class Row:
         self.fixed = not view.identity
 
 
-class Weighted:
+class Weighted(torch.nn.Module):
     """The half of `Layer` that holds weights and layers."""
+
+    views: tuple[View, ...] = ()
+    dtype_policy: Any
+    _name: str
+    _rows: list[Row]  # one per own weight
+    _added_losses: list[Tensor]
+    _trainable: bool
+    built: bool
 
     def add_weight(
         self,
@@ -80,7 +90,7 @@ class Weighted:
         )
         dtype = torch_dtype(dtype or self.dtype_policy.variable_dtype)
         default = "glorot_uniform" if dtype.is_floating_point else "zeros"
-        make = initializers.get(default if initializer is None else initializer)
+        make = weight_maker() or initializers.get(default if initializer is None else initializer)
         value = torch.as_tensor(make(tuple(shape or ()), dtype=dtype), dtype=dtype).detach()
         value = view.to_torch(value).contiguous()
         weight = Weight(value, self._trainable) if trainable else State(value)

@@ -141,8 +141,7 @@ class _Conv(Layer):
         """Input with what torch cannot pad itself, and the padding left for torch."""
         if self.padding == "causal":
             return F.pad(x, (self._window[0] - 1, 0)), (0,)
-        sizes = zip(x.shape[2:], self._window, self.strides, strict=True)
-        return pad_evenly(x, [same_padding(n, k, s) for n, k, s in sizes])
+        return pad_evenly(x, same_padding(x.shape[2:], self._window, self.strides))
 
     def _convolve(self, x, weight, bias):
         padding = self._torch_padding

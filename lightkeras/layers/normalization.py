@@ -76,14 +76,14 @@ def _along(weight, rank, axes):
 
 
 def _sorted_axes(owner, axis, rank=None):
-    """`axis` as a list; with `rank`, counted from the front and in order."""
-    axes = list(axis) if isinstance(axis, (list, tuple)) else [axis]
+    """`axis` as a tuple; with `rank`, counted from the front and in order."""
+    axes = tuple(axis) if isinstance(axis, (list, tuple)) else (axis,)
     if not axes or any(isinstance(a, bool) or not isinstance(a, int) for a in axes):
         raise TypeError(
             f"{owner}(axis={axis!r}) is no axis. It takes a whole number, or a list of them. "
             "Type axis=-1 for the last one."
         )
-    return axes if rank is None else sorted(a % rank for a in axes)
+    return axes if rank is None else tuple(sorted(a % rank for a in axes))
 
 
 # ---- over the batch ---------------------------------------------------------------------------
@@ -368,7 +368,7 @@ class LayerNormalization(_Normalization):
         self._sizes = tuple(input_shape[a] for a in self._axes)
         rms = self.rms_scaling
         self._add_gamma_and_beta(self._sizes, self.scale or rms, self.center and not rms)
-        self._trailing = self._axes == list(range(rank - len(self._axes), rank)) and not rms
+        self._trailing = self._axes == tuple(range(rank - len(self._axes), rank)) and not rms
 
     def call(self, x):
         if self._trailing:
@@ -497,7 +497,7 @@ class RMSNormalization(Layer):
         self._axes = _sorted_axes("RMSNormalization", self.axis, rank)
         self._sizes = tuple(input_shape[a] for a in self._axes)
         self.add_weight(name="scale", shape=self._sizes, initializer="ones")
-        self._trailing = self._axes == list(range(rank - len(self._axes), rank))
+        self._trailing = self._axes == tuple(range(rank - len(self._axes), rank))
 
     def call(self, x):
         if self._trailing:

@@ -61,7 +61,7 @@ def _max_pool1d(x, size, stride, padding, dilation, ceil):
     return torch.max_pool2d(x.unsqueeze(2), *more).squeeze(2)  # (batch, channels, 1, time)
 
 
-def _avg_pool1d(x, size, stride, padding, ceil, count_padding):
+def _avg_pool1d(x, size, stride, padding, ceil=False, count_padding=True):
     more = (1, *size), (1, *stride), (0, *padding), ceil, count_padding
     return F.avg_pool2d(x.unsqueeze(2), *more).squeeze(2)  # (batch, channels, 1, time)
 
@@ -116,10 +116,6 @@ class _Pool(Layer):
     def _check_shape(self, input_shape):
         check_window(self, input_shape, self.pool_size, "window")
 
-    def _same(self, x):
-        sizes = zip(x.shape[2:], self.pool_size, self.strides, strict=True)
-        return [same_padding(n, k, s) for n, k, s in sizes]
-
     def call(self, x):
         if self._last:
             x = x.permute(self._to_first)  # (batch, *sizes, c) -> (batch, c, *sizes)
@@ -136,13 +132,13 @@ class _MaxPool(_Pool):
     def _pool(self, x):
         if self.padding == "valid":
             return self._run(x, self.pool_size, self.strides, self._no_padding, 1, False)
-        pads = self._same(x)
+        pads = same_padding(x.shape[2:], self.pool_size, self.strides)
         # An uneven one is after, at most by one: a window that hangs over the end, which torch
         # takes at no cost, unless the stride is 1.
-        if any(a != b and s == 1 for (b, a), s in zip(pads, self.strides, strict=True)):
+        if 1 in self.strides:
             x, before = pad_evenly(x, pads, value=float("-inf"))
         else:
-            before = [b for b, _ in pads]
+            before = [before for before, _ in pads]
         return self._run(x, self.pool_size, self.strides, before, 1, True)
 
 
@@ -154,7 +150,8 @@ class _AveragePool(_Pool):
     def _pool(self, x):
         if self.padding == "valid":
             return self._run(x, self.pool_size, self.strides, self._no_padding)
-        x, before = pad_evenly(x, self._same(x), "replicate")
+        pads = same_padding(x.shape[2:], self.pool_size, self.strides)
+        x, before = pad_evenly(x, pads, "replicate")
         return self._run(x, self.pool_size, self.strides, before, False, False)
 
 

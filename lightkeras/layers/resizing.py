@@ -179,8 +179,8 @@ class _ZeroPadding(_Border):
     def __init__(self, padding=1, data_format=None, **kwargs):
         super().__init__(**kwargs)
         self._set_border("padding", padding, data_format)
-        flat = [n for pair in reversed(self._border) for n in pair]
-        self._pads = flat if self.data_format == "channels_first" else [0, 0, *flat]
+        flat = tuple(n for pair in reversed(self._border) for n in pair)
+        self._pads = flat if self.data_format == "channels_first" else (0, 0, *flat)
 
     def call(self, x):
         return F.pad(x, self._pads)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+
 import torch
 
-from lightkeras._graph import KerasTensor, Plan, is_keras_tensor
+from lightkeras._graph import KerasTensor, Plan, is_keras_tensor, output_spec
 from lightkeras._registry import did_you_mean, to_snake, unique_name
 from lightkeras._tree import flatten
 from lightkeras.layers import Layer
-from lightkeras.layers._weights import pending
+from lightkeras.layers._shapes import as_shape, shapes_to_specs
+from lightkeras.layers._weights import named, pending
 from lightkeras.layers.core import InputLayer
+from lightkeras.models import _compiling, _functional
 from lightkeras.models._trainable import Trainable
 
 __all__ = ["Model"]
 
 
-class Model(Trainable, Layer):
+class Model(Trainable):
     """A layer with `compile`, `fit`, `evaluate`, `predict`, `summary` and `save`.
 
     `Model(inputs, outputs)` is the graph between symbolic tensors; a subclass defines `call`
@@ -51,7 +56,7 @@ class Model(Trainable, Layer):
         state["stop_training"] = False
         if functional:
             _check_ends(inputs, outputs)
-            self._set_plan(inputs, outputs)
+            self._set_plan(*_functional.from_inputs(inputs, outputs))
             state["built"] = True
             self._reset_direct()
             if not trainable:
@@ -82,7 +87,9 @@ class Model(Trainable, Layer):
         for layer in layers:
             if isinstance(layer, InputLayer):
                 continue
-            base = layer.name if layer._named_by_user else to_snake(type(layer).__name__)
+            kind = to_snake((getattr(layer, "_keras_class", None) or (type(layer).__name__,))[-1])
+            automatic = re.fullmatch(rf"{kind}(_\d+)?", layer.name)  # also after a file gave it
+            base = kind if automatic else layer.name
             key, n = base.replace(".", "_"), 1
             while key in self._modules:
                 key, n = f"{base}_{n}".replace(".", "_"), n + 1
@@ -328,27 +335,64 @@ class Model(Trainable, Layer):
 
     def get_config(self):
         """The graph as plain values; constructor arguments for a subclass that is no graph."""
-        if self._plan is None or (
-            type(self).__init__ is not Model.__init__ and type(self) is not Model
-        ):
+        own = type(self).__init__ is not Model.__init__
+        if self._plan is None or own:
             return super().get_config()
-        from lightkeras.models import _functional
-
         return _functional.get_config(self)
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """The model that `get_config` described, with fresh weights."""
-        if "input_layers" in config and "layers" in config:
-            from lightkeras.models import _functional
-
+        if cls.__init__ is Model.__init__ and "input_layers" in config and "layers" in config:
             return _functional.from_config(cls, config, custom_objects)
-        return cls(**config)
+        return _functional.revive(cls, config)
+
+    @property
+    def _keras_class(self):
+        """(module, class) that Keras has for this object, where the class tells it not."""
+        plain = type(self) is Model and self._plan is not None
+        return ("keras.src.models.functional", "Functional") if plain else None
+
+    def build_from_config(self, config):
+        """Build with the shapes that `get_build_config` gave."""
+        if self.built or not config:
+            return
+        if not self._builds_by_running:
+            super().build_from_config(config)
+            return
+        shapes = config.get("shapes_dict") or {"": config.get("input_shape")}
+        specs = {
+            name.removesuffix("_shape"): shapes_to_specs(as_shape(shape), self.compute_dtype)
+            for name, shape in shapes.items()
+            if shape is not None
+        }
+        with named(self.name):
+            if "" in specs:
+                output_spec(self, (specs[""],), {})
+            elif specs:
+                output_spec(self, (), specs)
+
+    def get_compile_config(self):
+        """What `compile` was given, as plain values."""
+        by_user = self.__dict__.get("_compiled_by_user") and self._compiled is not None
+        return _compiling.compile_config(self._compiled) if by_user else {}
+
+    def compile_from_config(self, config):
+        """Compile with what `get_compile_config` gave.
+
+        A class that overrides `compile` overrides this method, too, or is compiled by hand.
+        """
+        if type(self).compile is not Model.compile:
+            warnings.warn(
+                f"{type(self).__name__} is not compiled: it has a compile() of its own. A file knows "
+                "the arguments of Model.compile(). Call compile(), or define compile_from_config().",
+                stacklevel=2,
+            )
+            return
+        _compiling.compile_from(self, config)
 
     def to_json(self, **kwargs):
         """The architecture as JSON text; keyword arguments go to `json.dumps`."""
-        from lightkeras.models import _functional
-
         return _functional.to_json(self, **kwargs)
 
 

@@ -9,6 +9,7 @@ from lightkeras.layers import Layer
 from lightkeras.layers._shapes import as_shape
 from lightkeras.layers._weights import named
 from lightkeras.layers.core import InputLayer, Lambda, TorchModuleWrapper
+from lightkeras.models import _functional
 from lightkeras.models._model import Model
 
 __all__ = ["Sequential"]
@@ -154,8 +155,6 @@ class Sequential(Model):
 
     def get_config(self):
         """The stack as plain values."""
-        from lightkeras.models import _functional
-
         if type(self).__init__ is not Sequential.__init__:
             return Layer.get_config(self)
         return _functional.sequential_config(self)
@@ -163,10 +162,8 @@ class Sequential(Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """The model that `get_config` described, with fresh weights."""
-        from lightkeras.models import _functional
-
-        if "layers" not in config:
-            return cls(**config)
+        if cls.__init__ is not Sequential.__init__ or "layers" not in config:
+            return _functional.revive(cls, config)
         return _functional.sequential_from_config(cls, config, custom_objects)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,10 +33,15 @@ class OneBatch:
         return self.x, self.y, self.w
 
 
-class Steps:
+class Steps(Layer):
     """The steps of training and evaluation, and the metrics that they move."""
 
     _compiled: Compiled | None = None
+    _plan: Any = None  # the graph of a functional model
+    inputs: Any
+    outputs: Any
+    output_names: Any
+    loss: Any
     _penalties: tuple = ()  # (regularizer, view, parameter) of the weights that are trained
 
     def _overrides(self, name):
@@ -46,7 +52,7 @@ class Steps:
     @property
     def metrics(self):
         """Metrics: the loss's mean, those of `compile`, and those set as attributes."""
-        found = []
+        found: list[Any] = []
         if self._compiled is not None:
             found.append(self._compiled.loss_mean)
             if self._compiled.config["metrics"] or self._compiled.config["weighted_metrics"]:
