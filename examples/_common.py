@@ -72,6 +72,7 @@ def written(options, name, write):
 
 def device(flags):
     """The device that Trainer flags mean, for a program with a training loop of its own."""
-    from lightning.pytorch import Trainer
+    from lightning.fabric import Fabric
 
-    return Trainer(**flags, logger=False, enable_checkpointing=False).strategy.root_device
+    given = {name: flags[name] for name in ("accelerator", "devices") if name in flags}
+    return Fabric(**{"devices": 1, **given}).device

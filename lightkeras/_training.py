@@ -73,6 +73,7 @@ class LightningModel(L.LightningModule):
         if self.trainer.training and not model.training:
             model.train()
         batch = _data.unpack(batch)
+        self.__dict__.pop("_train_logs", None)  # validated in the middle of an epoch: it goes on
         if model._compiled.parts is None:
             self._look(batch)
         loss, y_pred = model._loss_of(*batch)
@@ -96,15 +97,15 @@ class LightningModel(L.LightningModule):
         self.log_dict(logs, sync_dist=True)
 
     def on_validation_epoch_start(self):
-        if self.trainer.training or self.trainer.validating:
-            self.__dict__["_train_logs"] = (
-                None if self.trainer.sanity_checking else self.model._logs()
-            )
+        if self.model._compiled.parts is not None:
+            self.__dict__["_train_logs"] = self.model._logs()
+        self.__dict__["_sums"] = _Sums(self.model)
         self.model.reset_metrics()
 
     def on_validation_epoch_end(self):
         logs = {f"val_{k}": v for k, v in self.model._logs().items()}
         self.log_dict(logs, sync_dist=True)
+        self._sums.restore()
 
     def on_test_epoch_start(self):
         self.model.reset_metrics()
@@ -174,6 +175,8 @@ def fit(
         val.check_epochs((epochs - initial_epoch) // validation_freq)
     with _quiet():
         trainer = trainer or _trainer(flags, theirs, epochs, validation_freq)
+        limit = trainer.overfit_batches or trainer.limit_train_batches
+        group.set_params({**group.params, "steps": _shown_steps(train.steps, limit)})
         module = _Fit(
             model,
             train,
@@ -187,6 +190,13 @@ def fit(
         trainer.fit_loop.epoch_progress.current.completed = initial_epoch
         _run(trainer, module, model, group)
     return group._history
+
+
+def _shown_steps(steps, limit):
+    """Batches of an epoch as far as a limit of the Trainer, a number or a share, lets it go."""
+    if steps is None:
+        return limit if isinstance(limit, int) else None
+    return min(steps, limit) if isinstance(limit, int) else int(steps * limit)
 
 
 def _run(trainer, module, model, group):
@@ -303,6 +313,7 @@ class _Fit(LightningModel):
     # ---- steps --------------------------------------------------------------------------------
 
     def training_step(self, batch, batch_idx):
+        self.__dict__.pop("_train_logs", None)  # validated in the middle of an epoch: it goes on
         if isinstance(batch, _Chunk):
             with use_device(self.device):
                 return self._take(batch)
@@ -373,11 +384,17 @@ class _Fit(LightningModel):
         device = self.device
         if self.val_batches is not None:
             self.val_batches.on(device)
+            self.val_batches.limit(_shown_steps(self.val_batches.steps, self._val_limit()))
         if not self.trainer_shards():
             self.train_batches.on(device)
         if _world() > 1:
             self._agree_on_seed()
             self.train_batches.shard(self.trainer.global_rank, _world())
+
+    def _val_limit(self):
+        limits = self.trainer.limit_val_batches
+        # Lightning counts our one stand-in batch; the limit is about the batches behind it.
+        return limits[0] if isinstance(limits, list) else limits
 
     def _agree_on_seed(self):
         self.train_batches.seed = self.trainer.strategy.broadcast(self.train_batches.seed)
@@ -425,7 +442,9 @@ class _Fit(LightningModel):
         self.log_dict({k: v for k, v in self.val_logs.items() if isinstance(v, float)})
 
     def _validated(self):
+        sums = _Sums(self.model)
         logs = self.model._evaluate(self.val_batches, self.group, shows=False)
+        sums.restore()
         return {f"val_{name}": value for name, value in logs.items()}
 
     def _reduced_logs(self):
@@ -457,6 +476,21 @@ class _Fit(LightningModel):
         for batches in (self.train_batches, self.val_batches):
             if batches is not None:
                 batches.end()
+
+
+class _Sums:
+    """What the metrics have added up, kept while validation uses the same ones."""
+
+    def __init__(self, model):
+        self.model = model
+        self.kept = [(v, v.clone()) for m in model.metrics for v in getattr(m, "variables", ())]
+        self.logs = model.__dict__.get("_step_logs")
+
+    def restore(self):
+        with torch.no_grad():
+            for variable, value in self.kept:
+                variable.data = value
+        self.model.__dict__["_step_logs"] = self.logs
 
 
 def _world():

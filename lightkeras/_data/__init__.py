@@ -83,15 +83,13 @@ def batches(
         TypeError: x is nothing of these, or holds no numbers.
         ValueError: sizes, values or arguments are wrong.
     """
-    batch_size, shuffle = check_batch_size(batch_size), check_shuffle(shuffle)
+    size = "validation_batch_size" if caller == "validate" else "batch_size"
+    batch_size, shuffle = check_batch_size(batch_size, size), check_shuffle(shuffle)
     steps = check_steps(steps, _STEPS.get(caller, "steps"))
     weights = None if class_weight is None else ClassWeights(class_weight)
     options = {"steps": steps, "restart": caller != "fit"}
     if x is None:
-        raise ValueError(
-            f"{caller}() needs x. Arrays, tensors, lists, frames, loaders, datasets and generators "
-            f"are accepted. Write {caller}(x{', y' if caller != 'predict' else ''})."
-        )
+        raise _no_x(caller)
     if isinstance(x, Batches):
         return x
     if is_data_module(x):
@@ -106,6 +104,16 @@ def batches(
         made = _arrays(trees, rows, batch_size, weights, shuffle=shuffle, **options)
     made.limit(config.max_steps_per_epoch())
     return made
+
+
+def _no_x(caller):
+    who, call = f"{caller}() needs", f"{caller}(x{', y' if caller != 'predict' else ''})"
+    if caller == "validate":
+        who, call = "validation_data has no", "validation_data=(x_val, y_val)"
+    return ValueError(
+        f"{who} x. Arrays, tensors, lists, frames, loaders, datasets and generators are accepted. "
+        f"Write {call}."
+    )
 
 
 def one_batch(x, y=None, sample_weight=None, class_weight=None):

@@ -28,9 +28,9 @@ __all__ = [
 _SCANNED = 2**28
 
 
-def check_batch_size(value):
+def check_batch_size(value, name="batch_size"):
     """`batch_size` as an int, or None."""
-    return _positive("batch_size", value, 32)
+    return _positive(name, value, 32)
 
 
 def check_steps(value, name="steps"):

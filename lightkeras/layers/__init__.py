@@ -18,6 +18,9 @@ from lightkeras.layers.convolutional import (
     Convolution2DTranspose,
     Convolution3D,
     Convolution3DTranspose,
+)
+from lightkeras.layers.core import Dense, Identity, Input, InputLayer, Lambda, TorchModuleWrapper
+from lightkeras.layers.depthwise import (
     DepthwiseConv1D,
     DepthwiseConv2D,
     SeparableConv1D,
@@ -25,7 +28,6 @@ from lightkeras.layers.convolutional import (
     SeparableConvolution1D,
     SeparableConvolution2D,
 )
-from lightkeras.layers.core import Dense, Identity, Input, InputLayer, Lambda, TorchModuleWrapper
 from lightkeras.layers.embedding import Embedding
 from lightkeras.layers.masking import Masking
 from lightkeras.layers.merging import (

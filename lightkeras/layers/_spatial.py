@@ -47,8 +47,8 @@ def tuple_of(owner, argument, value, count, least=1):
     if len(values) != count or any(not _whole(v) or v < least for v in values):
         example = (max(least, 2),) * count
         raise ValueError(
-            f"{owner}({argument}={value!r}) does not fit. It takes a whole number of at least {least}"
-            f"{f', or {count} of them' if count > 1 else ''}. Type for example "
+            f"{owner}({argument}={value!r}) does not fit. It takes a whole number of at least "
+            f"{least}{f', or {count} of them' if count > 1 else ''}. Type for example "
             f"{owner}(..., {argument}={example if count > 1 else example[0]})."
         )
     return tuple(int(v) for v in values)
@@ -70,8 +70,9 @@ def pairs(owner, argument, value, rank):
         value = (value,) * rank
     if len(value) != rank:
         raise ValueError(
-            f"{owner}({argument}={value!r}) does not fit. It takes one whole number, or {rank} numbers or "
-            f"pairs, one for each axis. Type for example {owner}({argument}={((1, 1),) * rank})."
+            f"{owner}({argument}={value!r}) does not fit. It takes one whole number, or {rank} "
+            f"numbers or pairs, one for each axis. Type for example "
+            f"{owner}({argument}={((1, 1),) * rank})."
         )
     return tuple(tuple_of(owner, argument, v, 2, least=0) for v in value)
 
@@ -124,7 +125,7 @@ def spatial(layer, shape):
     return tuple(shape[1:-1] if layer.data_format == "channels_last" else shape[2:])
 
 
-def check_window(layer, shape, window, what):
+def check_window(layer, shape, window):
     """Refuse an input that is smaller than the window.
 
     Raises:
@@ -135,9 +136,9 @@ def check_window(layer, shape, window, what):
         return
     if any(n is not None and n < k for n, k in zip(sizes, window, strict=True)):
         raise ValueError(
-            f"{type(layer).__name__} {layer.name!r} has a {what} of {window}, larger than its input of "
-            f"{sizes} (shape {tuple(shape)}, {layer.data_format}). Nothing would come out. Make it "
-            'smaller, pool less before it, or type padding="same".'
+            f"{type(layer).__name__} {layer.name!r} has a window of {window}, larger than its "
+            f"input of {sizes} (shape {tuple(shape)}, {layer.data_format}). Nothing would come "
+            'out. Make it smaller, pool less before it, or type padding="same".'
         )
 
 
@@ -151,8 +152,8 @@ def warn_channels_first(layer, shape):
     picture = height == last > 4 or (min(height, last) >= 32 and last & (last - 1))
     if first in (1, 3) and last not in (1, 3, 4) and picture:
         warnings.warn(
-            f"{type(layer).__name__} {layer.name!r} takes its input of shape {tuple(shape)} for a picture "
-            f"of {first} x {height} with {last} channels. If the channels come first, move them: "
-            'x.transpose(0, 2, 3, 1), or type data_format="channels_first".',
+            f"{type(layer).__name__} {layer.name!r} takes its input of shape {tuple(shape)} for a "
+            f"picture of {first} x {height} with {last} channels. If the channels come first, move "
+            'them: x.transpose(0, 2, 3, 1), or type data_format="channels_first".',
             stacklevel=2,
         )

@@ -164,8 +164,7 @@ class Weighted(torch.nn.Module):
     @property
     def weights(self):
         """All weights: the layer's own, trainable first, then those of the layers in it."""
-        rows = sorted(self._rows, key=lambda row: not row.trainable)
-        own = [_weight(self, row.view) for row in rows]
+        own = self._own_weights()
         seen = {id(_parameter(w)) for w in own}
         for layer in self._layers:
             for weight in layer.weights if isinstance(layer, Weighted) else _torch_weights(layer):
@@ -250,6 +249,38 @@ class Weighted(torch.nn.Module):
                 )
         for weight, value in zip(mine, given, strict=True):
             weight.assign(value)
+
+    # ---- files ---------------------------------------------------------------------------------
+
+    def _own_weights(self):
+        rows = sorted(self._rows, key=lambda row: not row.trainable)
+        return [_weight(self, row.view) for row in rows]
+
+    def save_own_variables(self, store):
+        """Write the layer's own weights, not those of layers in it, as `store["0"]`, `store["1"]`...
+
+        Override it, together with `load_own_variables`, to keep something else in files.
+        """
+        for number, weight in enumerate(self._own_weights()):
+            store[str(number)] = weight.numpy()
+
+    def load_own_variables(self, store):
+        """Read what `save_own_variables` wrote.
+
+        Raises:
+            ValueError: the number of weights or a shape differs.
+        """
+        weights = self._own_weights()
+        if len(weights) != len(store.keys()):
+            raise ValueError(
+                f"Layer {self.name!r} has {len(weights)} weights of its own, the file holds "
+                f"{len(store.keys())} for it. The numbers must be equal. Build the layer as it was "
+                "when it was saved."
+            )
+        for number, weight in enumerate(weights):
+            weight.assign(store[str(number)])
+
+    # ---- losses --------------------------------------------------------------------------------
 
     @property
     def losses(self):

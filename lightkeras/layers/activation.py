@@ -201,8 +201,6 @@ class Softmax(Layer):
     [[1.0, 0.0]]
     """
 
-    _casts_ints = True
-
     def __init__(self, axis=-1, **kwargs):
         super().__init__(**kwargs)
         self.axis = axis

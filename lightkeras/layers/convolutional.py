@@ -4,21 +4,9 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 
-from lightkeras import activations, constraints, initializers, regularizers
-from lightkeras.config import standardize_data_format
-from lightkeras.layers._layer import Layer
-from lightkeras.layers._spatial import (
-    TO_FIRST,
-    TO_LAST,
-    check_window,
-    pad_evenly,
-    padding_mode,
-    same_padding,
-    tuple_of,
-    warn_channels_first,
-)
-from lightkeras.layers._spec import InputSpec
-from lightkeras.layers._views import BoundView, Permuted, View
+from lightkeras.layers._convolution import _Conv, conv1d, conv1d_transpose
+from lightkeras.layers._spatial import tuple_of
+from lightkeras.layers._views import Permuted
 from lightkeras.layers.core import positive_int
 
 __all__ = [
@@ -34,129 +22,7 @@ __all__ = [
     "Convolution2DTranspose",
     "Convolution3D",
     "Convolution3DTranspose",
-    "DepthwiseConv1D",
-    "DepthwiseConv2D",
-    "SeparableConv1D",
-    "SeparableConv2D",
-    "SeparableConvolution1D",
-    "SeparableConvolution2D",
 ]
-
-_SLOTS = {"initializer": initializers, "regularizer": regularizers, "constraint": constraints}
-
-
-# torch's kernels of one axis copy inputs with channels last, those of two axes do not and take
-# half the time on a CPU: signals are run as pictures that are 1 high.
-
-
-def _conv1d(x, weight, bias, stride, padding, dilation, groups):
-    x, weight = x.unsqueeze(2), weight.unsqueeze(2)  # (batch, in, time) -> (batch, in, 1, time)
-    more = (1, *stride), (0, *padding), (1, *dilation), groups
-    return F.conv2d(x, weight, bias, *more).squeeze(2)
-
-
-def _conv1d_transpose(x, weight, bias, stride, padding, output_padding, groups, dilation):
-    x, weight = x.unsqueeze(2), weight.unsqueeze(2)  # (batch, in, time) -> (batch, in, 1, time)
-    more = (1, *stride), (0, *padding), (0, *output_padding), groups, (1, *dilation)
-    return F.conv_transpose2d(x, weight, bias, *more).squeeze(2)
-
-
-class _Conv(Layer):
-    """Base of all convolutions: the window, the order of the axes, and what weights are made with.
-
-    The ranks below set `rank` and the torch function `_run`.
-    """
-
-    rank = 2
-    groups = 1
-    _run = None
-    _causal = False
-    _casts_ints = True
-
-    def _set_window(self, kernel_size, strides, padding, data_format, dilation_rate):
-        owner, rank = type(self).__name__, self.rank
-        self.kernel_size = tuple_of(owner, "kernel_size", kernel_size, rank)
-        self.strides = tuple_of(owner, "strides", strides, rank)
-        self.dilation_rate = tuple_of(owner, "dilation_rate", dilation_rate, rank)
-        self.padding = padding_mode(owner, padding, self._causal)
-        self.data_format = standardize_data_format(data_format)
-        self.input_spec = InputSpec(ndim=rank + 2)
-        self._last = self.data_format == "channels_last"
-        self._to_first, self._to_last = TO_FIRST[rank], TO_LAST[rank]
-        pairs = zip(self.kernel_size, self.dilation_rate, strict=True)
-        self._window = tuple((k - 1) * d + 1 for k, d in pairs)
-        # None where the size of the input decides, or torch would have to pad unevenly
-        self._torch_padding = (0,) * rank if self.padding == "valid" else None
-        if self.padding == "same" and max(self.strides) == 1 and all(k % 2 for k in self._window):
-            self._torch_padding = tuple(k // 2 for k in self._window)
-
-    def _refuse_strides_and_dilation(self):
-        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
-            raise ValueError(
-                f"{type(self).__name__} got strides={self.strides} and dilation_rate={self.dilation_rate}. "
-                "Only one of the two may be larger than 1. Leave one of them out."
-            )
-
-    def _set_objects(self, activation, use_bias, **objects):
-        """Attributes `kernel_initializer`, ... from names or objects."""
-        self.activation = activations.get(activation)
-        self.use_bias = use_bias
-        for name, value in objects.items():
-            setattr(self, name, _SLOTS[name.rpartition("_")[2]].get(value))
-
-    def _channels(self, input_shape):
-        """Channels of the input; the sizes are checked.
-
-        Raises:
-            ValueError: they are unknown, or the input is smaller than the window.
-        """
-        axis = -1 if self._last else 1
-        channels = input_shape[axis]
-        if channels is None:
-            raise ValueError(
-                f"{type(self).__name__} {self.name!r} got an input of shape {tuple(input_shape)} with an "
-                f"unknown number of channels (axis {axis}). The weights need it. Give the Input a "
-                f"number there{', for example Input((None, None, 3))' if self.rank == 2 else ''}."
-            )
-        self.input_spec = InputSpec(ndim=self.rank + 2, axes={axis: channels})
-        self._check_shape(input_shape)
-        warn_channels_first(self, input_shape)
-        return channels
-
-    def _check_shape(self, input_shape):
-        check_window(self, input_shape, self._window, "window")
-
-    def _add(self, weight, shape, slots):
-        """`weight` with the initializer, regularizer and constraint that belong to `slots`."""
-        made_with = {slot: getattr(self, f"{slots}_{slot}") for slot in _SLOTS}
-        return self.add_weight(name=weight, shape=shape, **made_with)
-
-    def _add_bias(self, size):
-        if self.use_bias:
-            self._add("bias", (size,), "bias")
-        else:
-            self.register_parameter("bias", None)
-
-    def _padded(self, x):
-        """Input with what torch cannot pad itself, and the padding left for torch."""
-        if self.padding == "causal":
-            return F.pad(x, (self._window[0] - 1, 0)), (0,)
-        return pad_evenly(x, same_padding(x.shape[2:], self._window, self.strides))
-
-    def _convolve(self, x, weight, bias):
-        padding = self._torch_padding
-        if padding is None:
-            x, padding = self._padded(x)
-        return self._run(x, weight, bias, self.strides, padding, self.dilation_rate, self.groups)
-
-    def call(self, x):
-        if self._last:
-            x = x.permute(self._to_first)  # (batch, *sizes, in) -> (batch, in, *sizes)
-        x = self._outputs(x)
-        return self.activation(x.permute(self._to_last) if self._last else x)
-
-    def _outputs(self, x):
-        return self._convolve(x, self.weight, self.bias)
 
 
 # ---- plain ------------------------------------------------------------------------------------
@@ -184,7 +50,8 @@ class _PlainConv(_Conv):
         kernel_constraint, bias_constraint: Projections applied after each update.
 
     Shape:
-        `(batch, *sizes, in)` -> `(batch, *new_sizes, filters)`; channels second for "channels_first"
+        `(batch, *sizes, in)` -> `(batch, *new_sizes, filters)`; channels second for
+        "channels_first"
 
     Raises:
         ValueError: an argument does not fit, or the input is smaller than the window.
@@ -222,8 +89,8 @@ class _PlainConv(_Conv):
         self.groups = positive_int(owner, "groups", groups)
         if self.filters % self.groups:
             raise ValueError(
-                f"{owner} got filters={filters} and groups={groups}. The filters are shared out evenly to "
-                f"the groups. Type filters={max(round(filters / groups), 1) * groups}."
+                f"{owner} got filters={filters} and groups={groups}. The filters are shared out "
+                f"evenly to the groups. Type filters={max(round(filters / groups), 1) * groups}."
             )
         self._set_window(kernel_size, strides, padding, data_format, dilation_rate)
         self._refuse_strides_and_dilation()
@@ -242,8 +109,8 @@ class _PlainConv(_Conv):
         channels = self._channels(input_shape)
         if channels % self.groups:
             raise ValueError(
-                f"{type(self).__name__} {self.name!r} has groups={self.groups}, its input has {channels} "
-                "channels. They are shared out evenly to the groups. Choose a divisor."
+                f"{type(self).__name__} {self.name!r} has groups={self.groups}, its input has "
+                f"{channels} channels. They are shared out evenly to the groups. Choose a divisor."
             )
         self._add("kernel", (*self.kernel_size, channels // self.groups, self.filters), "kernel")
         self._add_bias(self.filters)
@@ -254,7 +121,7 @@ class Conv1D(_PlainConv):
 
     rank = 1
     views = (Permuted("kernel", "weight", 2, 1, 0),)
-    _run = staticmethod(_conv1d)
+    _run = staticmethod(conv1d)
     _causal = True
 
 
@@ -330,8 +197,8 @@ class _ConvTranspose(_Conv):
             self.output_padding = tuple_of(owner, "output_padding", output_padding, self.rank, 0)
             if any(n >= s for n, s in zip(self.output_padding, self.strides, strict=True)):
                 raise ValueError(
-                    f"{owner} got output_padding={output_padding} and strides={self.strides}. Each "
-                    "output_padding is smaller than its stride. Leave it out to get the usual sizes."
+                    f"{owner} got output_padding={output_padding} and strides={self.strides}. "
+                    "It is smaller than the stride on each axis. Leave it out for the usual sizes."
                 )
         self._set_objects(
             activation,
@@ -400,11 +267,11 @@ class Conv1DTranspose(_ConvTranspose):
 
     rank = 1
     views = (Permuted("kernel", "weight", 2, 1, 0),)
-    _run = staticmethod(_conv1d_transpose)
+    _run = staticmethod(conv1d_transpose)
 
 
 class Conv2DTranspose(_ConvTranspose):
-    """Transposed convolution over pictures: `(batch, height, width, in)` -> `(batch, ..., filters)`."""
+    """Transposed convolution over pictures: `(batch, height, width, in)` -> `(..., filters)`."""
 
     rank = 2
     views = (Permuted("kernel", "weight", 3, 2, 0, 1),)
@@ -462,230 +329,9 @@ class Conv3DTranspose(_ConvTranspose):
         )
 
 
-# ---- depthwise and separable ------------------------------------------------------------------
-
-
-class _Depthwise(View):
-    """A kernel for each input channel: `(*kernel, in, multiplier)` in Keras,
-    `(in * multiplier, 1, *kernel)` in torch."""
-
-    identity = False
-
-    def __init__(self, name, attribute, multiplier):
-        super().__init__(name, attribute)
-        self.multiplier = multiplier
-
-    def to_torch(self, tensor):
-        rank = tensor.ndim - 2
-        return tensor.permute(rank, rank + 1, *range(rank)).flatten(0, 1).unsqueeze(1)
-
-    def to_keras(self, tensor):
-        split = tensor.squeeze(1).unflatten(0, (-1, self.multiplier))  # (in, multiplier, *kernel)
-        return split.permute(*range(2, split.ndim), 0, 1)
-
-
-def _own_view(name):
-    """The weight `name` of a layer whose views depend on its arguments."""
-
-    def get(self):
-        view = next(v for v in self.views if v.name == name)
-        return None if getattr(self, view.attribute, None) is None else BoundView(self, view)
-
-    def set_(self, value):
-        get(self).assign(value)
-
-    return property(get, set_, doc=f"The weight `{name}` in Keras's layout.")
-
-
-class _DepthwiseConv(_Conv):
-    """A convolution of each channel on its own.
-
-    The torch parameters are `weight` `(in * depth_multiplier, 1, *kernel_size)` and `bias`;
-    `kernel` is `(*kernel_size, in, depth_multiplier)`.
-
-    Args:
-        depth_multiplier: Number of output channels for each input channel.
-        depthwise_initializer, depthwise_regularizer, depthwise_constraint: Those of the kernel.
-        (the others as for the plain convolutions)
-
-    Shape:
-        `(batch, *sizes, in)` -> `(batch, *new_sizes, in * depth_multiplier)`
-
-    Raises:
-        ValueError: an argument does not fit, or the input is smaller than the window.
-
-    >>> import torch
-    >>> tuple(DepthwiseConv2D(3, depth_multiplier=2)(torch.zeros(2, 8, 8, 4)).shape)
-    (2, 6, 6, 8)
-    """
-
-    kernel = _own_view("kernel")
-
-    def __init__(
-        self,
-        kernel_size,
-        strides=1,
-        padding="valid",
-        depth_multiplier=1,
-        data_format=None,
-        dilation_rate=1,
-        activation=None,
-        use_bias=True,
-        depthwise_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        depthwise_regularizer=None,
-        bias_regularizer=None,
-        activity_regularizer=None,
-        depthwise_constraint=None,
-        bias_constraint=None,
-        **kwargs,
-    ):
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        owner = type(self).__name__
-        self.depth_multiplier = positive_int(owner, "depth_multiplier", depth_multiplier)
-        self._set_window(kernel_size, strides, padding, data_format, dilation_rate)
-        self._set_objects(
-            activation,
-            use_bias,
-            depthwise_initializer=depthwise_initializer,
-            bias_initializer=bias_initializer,
-            depthwise_regularizer=depthwise_regularizer,
-            bias_regularizer=bias_regularizer,
-            depthwise_constraint=depthwise_constraint,
-            bias_constraint=bias_constraint,
-        )
-        self.views = (_Depthwise("kernel", "weight", self.depth_multiplier),)
-
-    def build(self, input_shape):
-        self.groups = channels = self._channels(input_shape)
-        self._add("kernel", (*self.kernel_size, channels, self.depth_multiplier), "depthwise")
-        self._add_bias(channels * self.depth_multiplier)
-
-
-class DepthwiseConv1D(_DepthwiseConv):
-    """Depthwise convolution over time: `(batch, time, in)` -> `(batch, new_time, in * multiplier)`."""
-
-    rank = 1
-    _run = staticmethod(_conv1d)
-
-
-class DepthwiseConv2D(_DepthwiseConv):
-    """Depthwise convolution over pictures: `(batch, height, width, in)` -> `(..., in * multiplier)`."""
-
-    rank = 2
-    _run = staticmethod(F.conv2d)
-
-
-class _SeparableConv(_Conv):
-    """A convolution of each channel on its own, then one of size 1 that mixes the channels.
-
-    The torch parameters are `depthwise_weight` `(in * depth_multiplier, 1, *kernel_size)`,
-    `pointwise_weight` `(filters, in * depth_multiplier, 1, ...)` and `bias`; `depthwise_kernel` is
-    `(*kernel_size, in, depth_multiplier)`, `pointwise_kernel` `(1, ..., in * depth_multiplier, filters)`.
-
-    Args:
-        depth_multiplier: Number of channels between the two for each input channel.
-        depthwise_initializer, depthwise_regularizer, depthwise_constraint: Those of the first.
-        pointwise_initializer, pointwise_regularizer, pointwise_constraint: Those of the second.
-        (the others as for the plain convolutions)
-
-    Shape:
-        `(batch, *sizes, in)` -> `(batch, *new_sizes, filters)`
-
-    Raises:
-        ValueError: an argument does not fit, or the input is smaller than the window.
-
-    >>> import torch
-    >>> tuple(SeparableConv2D(5, 3)(torch.zeros(2, 8, 8, 4)).shape)
-    (2, 6, 6, 5)
-    """
-
-    depthwise_kernel = _own_view("depthwise_kernel")
-    pointwise_kernel = _own_view("pointwise_kernel")
-
-    def __init__(
-        self,
-        filters,
-        kernel_size,
-        strides=1,
-        padding="valid",
-        data_format=None,
-        dilation_rate=1,
-        depth_multiplier=1,
-        activation=None,
-        use_bias=True,
-        depthwise_initializer="glorot_uniform",
-        pointwise_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        depthwise_regularizer=None,
-        pointwise_regularizer=None,
-        bias_regularizer=None,
-        activity_regularizer=None,
-        depthwise_constraint=None,
-        pointwise_constraint=None,
-        bias_constraint=None,
-        **kwargs,
-    ):
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        owner, rank = type(self).__name__, self.rank
-        self.filters = positive_int(owner, "filters", filters)
-        self.depth_multiplier = positive_int(owner, "depth_multiplier", depth_multiplier)
-        self._set_window(kernel_size, strides, padding, data_format, dilation_rate)
-        self._set_objects(
-            activation,
-            use_bias,
-            depthwise_initializer=depthwise_initializer,
-            pointwise_initializer=pointwise_initializer,
-            bias_initializer=bias_initializer,
-            depthwise_regularizer=depthwise_regularizer,
-            pointwise_regularizer=pointwise_regularizer,
-            bias_regularizer=bias_regularizer,
-            depthwise_constraint=depthwise_constraint,
-            pointwise_constraint=pointwise_constraint,
-            bias_constraint=bias_constraint,
-        )
-        self._ones = (1,) * rank
-        self._zeros = (0,) * rank
-        self.views = (
-            _Depthwise("depthwise_kernel", "depthwise_weight", self.depth_multiplier),
-            Permuted("pointwise_kernel", "pointwise_weight", rank + 1, rank, *range(rank)),
-        )
-
-    def build(self, input_shape):
-        self.groups = channels = self._channels(input_shape)
-        inner = channels * self.depth_multiplier
-        self._add(
-            "depthwise_kernel", (*self.kernel_size, channels, self.depth_multiplier), "depthwise"
-        )
-        self._add("pointwise_kernel", (*self._ones, inner, self.filters), "pointwise")
-        self._add_bias(self.filters)
-
-    def _outputs(self, x):
-        x = self._convolve(x, self.depthwise_weight, None)
-        return self._run(
-            x, self.pointwise_weight, self.bias, self._ones, self._zeros, self._ones, 1
-        )
-
-
-class SeparableConv1D(_SeparableConv):
-    """Separable convolution over time: `(batch, time, in)` -> `(batch, new_time, filters)`."""
-
-    rank = 1
-    _run = staticmethod(_conv1d)
-
-
-class SeparableConv2D(_SeparableConv):
-    """Separable convolution over pictures: `(batch, height, width, in)` -> `(batch, ..., filters)`."""
-
-    rank = 2
-    _run = staticmethod(F.conv2d)
-
-
 Convolution1D = Conv1D
 Convolution2D = Conv2D
 Convolution3D = Conv3D
 Convolution1DTranspose = Conv1DTranspose
 Convolution2DTranspose = Conv2DTranspose
 Convolution3DTranspose = Conv3DTranspose
-SeparableConvolution1D = SeparableConv1D
-SeparableConvolution2D = SeparableConv2D

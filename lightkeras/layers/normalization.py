@@ -26,7 +26,7 @@ class _Normalization(Layer):
     The torch parameters are `weight` (gamma) and `bias` (beta), as in `torch.nn`.
     """
 
-    views = (View("gamma", "weight"), View("beta", "bias"))
+    views: tuple[View, ...] = (View("gamma", "weight"), View("beta", "bias"))
     _casts_ints = True
 
     def _set_objects(self, center, scale, **objects):
@@ -54,13 +54,13 @@ def _size_of(layer, shape, axis):
     who, rank = f"{type(layer).__name__} {layer.name!r}", len(shape)
     if not -rank <= axis < rank:
         raise ValueError(
-            f"{who} has axis={axis}, its input of shape {tuple(shape)} only {rank} axes. The axis of the "
-            "features is meant. Type axis=-1 for the last one."
+            f"{who} has axis={axis}, its input of shape {tuple(shape)} only {rank} axes. The axis "
+            "of the features is meant. Type axis=-1 for the last one."
         )
     if shape[axis] is None:
         raise ValueError(
-            f"{who} got an input of shape {tuple(shape)} with an unknown size on axis {axis}. The weights "
-            "need it. Give the Input a number there."
+            f"{who} got an input of shape {tuple(shape)} with an unknown size on axis {axis}. The "
+            "weights need it. Give the Input a number there."
         )
     return shape[axis]
 
@@ -242,10 +242,10 @@ class BatchNormalization(_Normalization):
         stddev = (variance + self.epsilon).sqrt()
         average = self.renorm_stddev.clamp(min=self.epsilon**0.5)
         limits = self.renorm_clipping
-        r = (stddev / average).clamp(limits.get("rmin"), limits.get("rmax"))
+        none = float("inf")
+        r = (stddev / average).clamp(limits.get("rmin", -none), limits.get("rmax", none))
         d = (mean - self.renorm_mean) / average
-        if limits.get("dmax") is not None:
-            d = d.clamp(-limits["dmax"], limits["dmax"])
+        d = d.clamp(-limits.get("dmax", none), limits.get("dmax", none))
         self.renorm_mean.lerp_(mean, 1 - self.renorm_momentum)
         self.renorm_stddev.lerp_(stddev, 1 - self.renorm_momentum)
         self.running_mean.lerp_(mean, 1 - self.momentum)
@@ -261,14 +261,19 @@ class BatchNormalization(_Normalization):
 
 
 def _clipping(limits):
-    limits = dict(limits or {})
+    """`renorm_clipping`, checked, without entries of None.
+
+    Raises:
+        ValueError: a key is unknown, or the limits cross.
+    """
+    limits = {k: v for k, v in (limits or {}).items() if v is not None}
     strange = set(limits) - {"rmin", "rmax", "dmax"}
-    rmin, rmax, dmax = (limits.get(k) for k in ("rmin", "rmax", "dmax"))
-    crossed = rmin is not None and rmax is not None and rmin > rmax
-    if strange or crossed or (dmax is not None and dmax < 0):
+    crossed = "rmin" in limits and "rmax" in limits and limits["rmin"] > limits["rmax"]
+    if strange or crossed or limits.get("dmax", 0) < 0:
         raise ValueError(
-            f"BatchNormalization(renorm_clipping={limits}) does not fit. It takes 'rmin', 'rmax' (not below "
-            "it) and 'dmax' (not below 0). Type for example renorm_clipping={'rmin': 0.3, 'rmax': 3.0}."
+            f"BatchNormalization(renorm_clipping={limits}) does not fit. It takes 'rmin', 'rmax' "
+            "(not below it) and 'dmax' (not below 0). Type for example "
+            "renorm_clipping={'rmin': 0.3, 'rmax': 3.0}."
         )
     return limits
 
@@ -423,8 +428,8 @@ class GroupNormalization(_Normalization):
         super().__init__(**kwargs)
         if isinstance(groups, bool) or not isinstance(groups, int) or groups < -1 or groups == 0:
             raise ValueError(
-                f"GroupNormalization(groups={groups!r}) is no number of groups. It takes a whole number of "
-                "at least 1, or -1 for one channel in each. Type for example groups=8."
+                f"GroupNormalization(groups={groups!r}) is no number of groups. It takes a whole "
+                "number of at least 1, or -1 for one channel in each. Type for example groups=8."
             )
         self.groups = groups
         self.axis = axis
@@ -447,9 +452,9 @@ class GroupNormalization(_Normalization):
         if size % self.groups:
             fitting = [n for n in range(1, size + 1) if size % n == 0]
             raise ValueError(
-                f"GroupNormalization {self.name!r} has groups={self.groups}, its input {size} channels "
-                f"(shape {tuple(input_shape)}, axis {self.axis}). They are shared out evenly. Type groups= "
-                f"one of {fitting if len(fitting) < 12 else [*fitting[:11], '...']}."
+                f"GroupNormalization {self.name!r} has groups={self.groups}, its input {size} "
+                f"channels (shape {tuple(input_shape)}, axis {self.axis}). They are shared out "
+                f"evenly. Type groups= one of {fitting if len(fitting) < 12 else fitting[:11]}."
             )
         self.input_spec = InputSpec(ndim=len(input_shape), axes={self.axis: size})
         self._add_gamma_and_beta((size,), self.scale, self.center)
@@ -536,5 +541,5 @@ class UnitNormalization(Layer):
                 _size_of(self, input_shape, axis)
 
     def call(self, x):
-        square = x.square().sum(self._axes, keepdim=True)
-        return x * square.rsqrt().clamp(max=1e12)
+        norm = torch.linalg.vector_norm(x, 2, self._axes, keepdim=True)
+        return x / norm.clamp(min=max(1e-12, torch.finfo(x.dtype).tiny))

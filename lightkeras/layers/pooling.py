@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 
@@ -91,7 +93,7 @@ class _Pool(Layer):
     """
 
     rank = 2
-    _run = None
+    _run: Any = None
     _casts_ints = True
 
     def __init__(
@@ -114,7 +116,7 @@ class _Pool(Layer):
         self._check_shape(input_shape)
 
     def _check_shape(self, input_shape):
-        check_window(self, input_shape, self.pool_size, "window")
+        check_window(self, input_shape, self.pool_size)
 
     def call(self, x):
         if self._last:
@@ -170,7 +172,7 @@ class MaxPooling2D(_MaxPool):
 
 
 class MaxPooling3D(_MaxPool):
-    """Maximum over volumes: `(batch, depth, height, width, channels)` -> `(batch, ..., channels)`."""
+    """Maximum over volumes: `(batch, depth, height, width, channels)` -> `(..., channels)`."""
 
     rank = 3
     _run = staticmethod(torch.max_pool3d)
@@ -191,7 +193,7 @@ class AveragePooling2D(_AveragePool):
 
 
 class AveragePooling3D(_AveragePool):
-    """Mean over volumes: `(batch, depth, height, width, channels)` -> `(batch, ..., channels)`."""
+    """Mean over volumes: `(batch, depth, height, width, channels)` -> `(..., channels)`."""
 
     rank = 3
     _run = staticmethod(F.avg_pool3d)
@@ -254,7 +256,7 @@ class GlobalMaxPooling2D(_GlobalMaxPool):
 
 
 class GlobalMaxPooling3D(_GlobalMaxPool):
-    """Maximum over all of a volume: `(batch, depth, height, width, channels)` -> `(batch, channels)`."""
+    """Maximum over all of a volume: `(batch, depth, height, width, c)` -> `(batch, c)`."""
 
     rank = 3
 
@@ -289,7 +291,7 @@ class GlobalAveragePooling2D(_GlobalAveragePool):
 
 
 class GlobalAveragePooling3D(_GlobalAveragePool):
-    """Mean over all of a volume: `(batch, depth, height, width, channels)` -> `(batch, channels)`."""
+    """Mean over all of a volume: `(batch, depth, height, width, c)` -> `(batch, c)`."""
 
     rank = 3
 
@@ -313,7 +315,7 @@ class _AdaptivePool(Layer):
     """
 
     rank = 2
-    _run = None
+    _run: Any = None
     _casts_ints = True
 
     def __init__(self, output_size, data_format=None, **kwargs):

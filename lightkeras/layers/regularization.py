@@ -148,8 +148,9 @@ class _SpatialDropout(Dropout):
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
     def get_config(self):
-        # Keras's constructor does not take `trainable`.
-        return {k: v for k, v in super().get_config().items() if k != "trainable"}
+        """Constructor arguments as plain values; Keras's takes no more than these."""
+        config = {k: v for k, v in super().get_config().items() if k != "trainable"}
+        return {**config, "dtype": self.dtype}
 
 
 class SpatialDropout1D(_SpatialDropout):

@@ -30,7 +30,7 @@ __all__ = [
 
 
 def _upsampled(x, size, mode="nearest-exact"):
-    """`x`, channels second, `size` times as large. ("nearest" of torch rounds wrongly from 41 on.)"""
+    """`x`, channels second, `size` times as large. (torch's "nearest" errs from 41 times on.)"""
     align = None if mode == "nearest-exact" else False
     return F.interpolate(x, scale_factor=size, mode=mode, align_corners=align)
 
@@ -187,7 +187,7 @@ class _ZeroPadding(_Border):
 
 
 class ZeroPadding1D(_ZeroPadding):
-    """Zeros before and after a signal: `(batch, time, channels)` -> `(batch, new_time, channels)`."""
+    """Zeros before and after a signal: `(batch, time, channels)` -> `(..., channels)`."""
 
     rank = 1
 
@@ -199,7 +199,7 @@ class ZeroPadding2D(_ZeroPadding):
 
 
 class ZeroPadding3D(_ZeroPadding):
-    """Zeros around volumes: `(batch, depth, height, width, channels)` -> `(batch, ..., channels)`."""
+    """Zeros around volumes: `(batch, depth, height, width, channels)` -> `(..., channels)`."""
 
     rank = 3
 
@@ -236,8 +236,8 @@ class _Cropping(_Border):
             return
         if any(n is not None and sum(c) >= n for n, c in zip(sizes, self._border, strict=True)):
             raise ValueError(
-                f"{type(self).__name__} {self.name!r} has cropping={self.cropping}, its input only {sizes} "
-                f"(shape {tuple(input_shape)}). Something must be left. Crop less."
+                f"{type(self).__name__} {self.name!r} has cropping={self.cropping}, its input only "
+                f"{sizes} (shape {tuple(input_shape)}). Something must be left. Crop less."
             )
 
     def call(self, x):
@@ -248,7 +248,7 @@ class _Cropping(_Border):
 
 
 class Cropping1D(_Cropping):
-    """The ends of a signal are cut off: `(batch, time, channels)` -> `(batch, new_time, channels)`."""
+    """The ends of a signal are cut off: `(batch, time, channels)` -> `(..., channels)`."""
 
     rank = 1
 
@@ -258,7 +258,7 @@ class Cropping1D(_Cropping):
 
 
 class Cropping2D(_Cropping):
-    """The borders of pictures are cut off: `(batch, height, width, channels)` -> `(..., channels)`."""
+    """The borders of pictures are cut off: `(batch, height, width, c)` -> `(..., c)`."""
 
     rank = 2
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lightkeras import _registry
 from lightkeras.losses import classification, regression, structured
 from lightkeras.losses._base import Loss, LossFunctionWrapper, function_config
-from lightkeras.losses._checks import check_output, check_targets
+from lightkeras.losses._checks import check_output, check_sample_weight, check_targets
 from lightkeras.losses._torch import TorchLoss, is_torch_loss
 from lightkeras.losses.classification import *  # noqa: F403
 from lightkeras.losses.regression import *  # noqa: F403
@@ -17,6 +17,7 @@ __all__ = [
     "Reduction",
     "TorchLoss",
     "check_output",
+    "check_sample_weight",
     "check_targets",
     "deserialize",
     "get",

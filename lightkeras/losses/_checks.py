@@ -11,14 +11,15 @@ from functools import partial
 import numpy as np
 import torch
 
-from lightkeras.losses._base import mismatch
+from lightkeras.losses._base import mismatch, row_weights
 
-__all__ = ["check_output", "check_targets", "identify"]
+__all__ = ["check_output", "check_sample_weight", "check_targets", "identify"]
 
 _SPARSE = ("sparse_categorical_crossentropy", "categorical_generalized_cross_entropy")
 _ONE_HOT = ("categorical_crossentropy", "categorical_focal_crossentropy", "categorical_hinge")
 _BINARY = ("binary_crossentropy", "binary_focal_crossentropy")
 _ANY_SHAPE = ("circle", "ctc")
+_ONE_VALUE = ("dice", "tversky")  # over all rows, whatever their shape
 _SOFTMAX = ("categorical_crossentropy", "categorical_focal_crossentropy", *_SPARSE)
 
 
@@ -47,7 +48,7 @@ def identify(loss):
 # ---- targets ----------------------------------------------------------------------------------
 
 
-def check_targets(loss, y, output_shape, name="y"):
+def check_targets(loss, y, output_shape, name="y", whole=True):
     """Look once at all targets, before the first step; nothing is said of a loss of one's own.
 
     Args:
@@ -55,6 +56,7 @@ def check_targets(loss, y, output_shape, name="y"):
         y: All targets, an array or tensor.
         output_shape: Shape of the output, with the batch axis; None where it is not known.
         name: What the targets are called in errors.
+        whole: Whether y is all there is, so that classes that never come can be told.
 
     Raises:
         ValueError: targets that the loss would fail on, or would take without a word.

@@ -347,6 +347,9 @@ def sequential_from_config(cls, config, custom_objects=None):
 def revive(cls, config):
     """`cls(**config)`, where a constructor need not take what every layer has."""
     names, _ = accepted(cls)
+    if cls.get_config.__module__.startswith("lightkeras."):  # nobody else turned objects to configs
+        stored = lambda v: isinstance(v, (dict, list))  # noqa: E731
+        config = {k: _objects.revive(v) if stored(v) else v for k, v in config.items()}
     late = {k: config[k] for k in ("name", "trainable", "dtype") if k in config and k not in names}
     model = cls(**{k: v for k, v in config.items() if k not in late})
     if late.get("name"):

@@ -33,6 +33,8 @@ __all__ = ["check", "deserialize_keras_object", "model_from", "revive", "seriali
 
 def _slots():
     """{where Keras keeps the classes of a slot: its table}, the longest names first."""
+    import lightkeras.models  # noqa: F401  (above this file: it adds its classes to the table)
+
     return {
         "optimizers.schedules": schedules._table,
         "dtype_policies": dtype_policies._table,

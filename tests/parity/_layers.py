@@ -277,6 +277,8 @@ def _call(layer, arrays, mask, training, kwargs, grad):
         if m is not None:
             t._keras_mask = torch.tensor(m)
     more = {n: torch.tensor(v) if isinstance(v, np.ndarray) else v for n, v in kwargs.items()}
+    if isinstance(layer, layers.Layer):  # Keras does it in each outermost call, we in a model's
+        layer.clear_losses()
     with torch.set_grad_enabled(grad):
         return layer(*args, training=training, **more), [
             t for t in tensors if t.is_floating_point()

@@ -44,7 +44,9 @@ def test_signature():
 def test_initial_weights():
     table = np.random.default_rng(1).random((9, 4)).astype("float32")
     for given in (table, [table]):
-        ours, theirs = (k.layers.Embedding(9, 4, weights=given) for k in (__import__("lightkeras"), keras))
+        ours, theirs = (
+            k.layers.Embedding(9, 4, weights=given) for k in (__import__("lightkeras"), keras)
+        )
         assert ours.built and theirs.built
         np.testing.assert_array_equal(ours.get_weights()[0], theirs.get_weights()[0])
         np.testing.assert_array_equal(ours(IDS).detach(), table[IDS])
@@ -67,13 +69,17 @@ def test_ids_stay_ids_when_the_weights_change_their_type(move):
     ids = torch.tensor([[8999, 8191]])
     expected = layer(ids)
     moved = getattr(layer, move)()
-    assert moved(ids).dtype is getattr(torch, {"half": "float16", "double": "float64"}.get(move, move))
+    assert moved(ids).dtype is getattr(
+        torch, {"half": "float16", "double": "float64"}.get(move, move)
+    )
     torch.testing.assert_close(moved(ids).float(), expected, rtol=1e-2, atol=1e-2)
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision(policy):
-    ours = check(lambda k: k.layers.Embedding(9, 4, dtype=policy, mask_zero=True), IDS, rtol=1e-2, atol=1e-2)
+    ours = check(
+        lambda k: k.layers.Embedding(9, 4, dtype=policy, mask_zero=True), IDS, rtol=1e-2, atol=1e-2
+    )
     assert ours.weight.dtype is torch.float32
 
 
@@ -90,7 +96,11 @@ def test_masks_travel_to_the_layers_after():
     ids = np.array([[3, 4, 0, 0], [1, 0, 2, 0]])
 
     def run(k, table):
-        embed, drop, last = k.layers.Embedding(9, 4, mask_zero=True), k.layers.Dropout(0.5), k.layers.LSTM(3)
+        embed, drop, last = (
+            k.layers.Embedding(9, 4, mask_zero=True),
+            k.layers.Dropout(0.5),
+            k.layers.LSTM(3),
+        )
         last(drop(embed(ids)))
         embed.set_weights([table])
         last.set_weights([np.full(w.shape, 0.1) for w in last.weights])

@@ -67,7 +67,11 @@ def test_dot(axes, shapes, normalize):
 
 
 def test_dot_of_a_zero_vector_is_zero():
-    check(lambda k: k.layers.Dot(1, normalize=True), [np.zeros((2, 3), "float32"), (2, 3)], gradients=False)
+    check(
+        lambda k: k.layers.Dot(1, normalize=True),
+        [np.zeros((2, 3), "float32"), (2, 3)],
+        gradients=False,
+    )
 
 
 @pytest.mark.parametrize("name", [*ELEMENTWISE, "Concatenate", "Dot"])
@@ -76,7 +80,9 @@ def test_signatures(name):
 
 
 @pytest.mark.parametrize("name", [*ELEMENTWISE, "Concatenate"])
-@pytest.mark.parametrize("dtypes", [("int32", "int32"), ("int64", "float32"), ("float64", "float32")])
+@pytest.mark.parametrize(
+    "dtypes", [("int32", "int32"), ("int64", "float32"), ("float64", "float32")]
+)
 def test_dtypes(name, dtypes):
     arrays = [np.arange(6).reshape(2, 3).astype(d) for d in dtypes]
     if name in ("Maximum", "Minimum", "Concatenate") and dtypes[0] == "int64":

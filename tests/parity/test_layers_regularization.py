@@ -78,7 +78,9 @@ def test_alpha_dropout_keeps_mean_and_variance():
     assert abs(y.mean()) < 0.02 and abs(y.var() - 1) < 0.02
 
 
-@pytest.mark.parametrize(("name", "kwargs"), [("Dropout", {"rate": 0.5}), ("GaussianNoise", {"stddev": 1})])
+@pytest.mark.parametrize(
+    ("name", "kwargs"), [("Dropout", {"rate": 0.5}), ("GaussianNoise", {"stddev": 1})]
+)
 def test_a_seed_gives_numbers_of_its_own(name, kwargs):
     make = getattr(layers, name)
     x = torch.ones(100)
@@ -161,7 +163,11 @@ def test_old_names():
 
 
 REFUSALS = [
-    (lambda: layers.Dropout(50), "Dropout(rate=50) is out of range", "For 50 percent type rate=0.5."),
+    (
+        lambda: layers.Dropout(50),
+        "Dropout(rate=50) is out of range",
+        "For 50 percent type rate=0.5.",
+    ),
     (lambda: layers.Dropout(-0.1), "a share from 0 to 1", "Type for example rate=0.5."),
     (lambda: layers.Dropout("0.5"), "Dropout(rate='0.5')", "rate=0.5"),
     (lambda: layers.Dropout(True), "Dropout(rate=True)", "rate=0.5"),

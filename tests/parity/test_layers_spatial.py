@@ -31,7 +31,9 @@ def compare(name, rank, *args, shape=None, unknown=None, **kwargs):
     shape, unknown = shape or SHAPES[rank], UNKNOWN[rank] if unknown is None else unknown
     if kwargs.get("data_format") == "channels_first":
         shape, unknown = first(shape), [first(s) for s in unknown]
-    return check(lambda k: getattr(k.layers, name)(*args, **kwargs), shape, unknown=unknown, atol=2e-5)
+    return check(
+        lambda k: getattr(k.layers, name)(*args, **kwargs), shape, unknown=unknown, atol=2e-5
+    )
 
 
 # ---- convolutions -------------------------------------------------------------------------------
@@ -71,7 +73,11 @@ TRANSPOSED = [
 ]
 TRANSPOSED += [
     ("Conv2DTranspose", 2, dict(filters=3, kernel_size=(4, 5), strides=(2, 4), padding="same")),
-    ("Conv2DTranspose", 2, dict(filters=3, kernel_size=5, strides=2, padding="same", use_bias=False)),
+    (
+        "Conv2DTranspose",
+        2,
+        dict(filters=3, kernel_size=5, strides=2, padding="same", use_bias=False),
+    ),
     ("Conv2DTranspose", 2, dict(filters=3, kernel_size=1, strides=3, padding="same")),
     ("Conv2DTranspose", 2, dict(filters=3, kernel_size=3, strides=3, output_padding=2)),
 ]
@@ -176,7 +182,7 @@ def test_any_numbers_go_into_a_convolution(dtype):
     assert layer(x).dtype is torch.float32
 
 
-# ---- memory ---------------------------------------------------------------------------------------
+# ---- memory --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -319,7 +325,7 @@ def test_few_python_calls(make, most):
         assert calls(lambda: layer(x)) <= most
 
 
-# ---- pooling --------------------------------------------------------------------------------------
+# ---- pooling -------------------------------------------------------------------------------------
 
 POOL = [
     (f"{kind}Pooling{rank}D", rank, dict(pool_size=size, **more))
@@ -407,7 +413,7 @@ def test_signatures_of_pooling(name):
     check_signature(name)
 
 
-# ---- up-sampling, padding, cropping ---------------------------------------------------------------
+# ---- up-sampling, padding, cropping --------------------------------------------------------------
 
 RESIZING = [
     ("UpSampling1D", 1, {}),
@@ -462,9 +468,11 @@ def test_padding_and_cropping_keep_integers():
     assert layers.Cropping2D(1)(x).dtype is torch.uint8
 
 
-# ---- names ----------------------------------------------------------------------------------------
+# ---- names ---------------------------------------------------------------------------------------
 
-ALIASES = [n for n in dir(keras.layers) if any(w in n for w in ("Conv", "Pool", "Pad", "Crop", "Up"))]
+ALIASES = [
+    n for n in dir(keras.layers) if any(w in n for w in ("Conv", "Pool", "Pad", "Crop", "Up"))
+]
 
 
 @pytest.mark.parametrize("name", [n for n in ALIASES if "LSTM" not in n and "Random" not in n])
@@ -491,7 +499,7 @@ def test_old_spellings():
     assert type(layer.kernel_initializer).__name__ == "RandomUniform"
 
 
-# ---- refusals -------------------------------------------------------------------------------------
+# ---- refusals ------------------------------------------------------------------------------------
 
 REFUSED = [
     (lambda: layers.Conv2D(0, 3), "filters=0", "at least 1"),
@@ -508,7 +516,11 @@ REFUSED = [
     (lambda: layers.Conv2D(4, 3, data_format="channel_last"), "'channel_last'", "channels_last"),
     (lambda: layers.Conv2D(4, 3, strides=2, dilation_rate=2), "dilation_rate", "Leave one"),
     (lambda: layers.Conv2DTranspose(4, 3, strides=2, dilation_rate=2), "dilation", "Leave one"),
-    (lambda: layers.Conv2DTranspose(4, 3, strides=2, output_padding=2), "output_padding=2", "smaller"),
+    (
+        lambda: layers.Conv2DTranspose(4, 3, strides=2, output_padding=2),
+        "output_padding=2",
+        "smaller",
+    ),
     (lambda: layers.Conv2D(6, 3, groups=4), "filters=6 and groups=4", "filters=8"),
     (lambda: layers.Conv2D(6, 3, groups=3)(torch.zeros(1, 5, 5, 4)), "groups=3", "4 channels"),
     (lambda: layers.Conv2D(6, 3)(layers.Input((8, 8, None))), "unknown number", r"Input\(\(None"),
@@ -525,7 +537,11 @@ REFUSED = [
     (lambda: layers.MaxPooling2D(padding="full"), "'full'", "'valid', 'same'"),
     (lambda: layers.GlobalMaxPooling1D()(torch.zeros(2, 9)), r"\(2, 9\)", "3 axes"),
     (lambda: layers.UpSampling1D(0), "size=0", "at least 1"),
-    (lambda: layers.UpSampling2D(interpolation="bilinaer"), "'bilinaer'", "Did you mean 'bilinear'"),
+    (
+        lambda: layers.UpSampling2D(interpolation="bilinaer"),
+        "'bilinaer'",
+        "Did you mean 'bilinear'",
+    ),
     (lambda: layers.ZeroPadding2D((1, 2, 3)), r"padding=\(1, 2, 3\)", "pairs"),
     (lambda: layers.ZeroPadding2D(-1), "padding=-1", "at least 0"),
     (lambda: layers.Cropping1D((2, 2))(torch.zeros(1, 4, 1)), r"cropping=\(2, 2\)", "Crop less"),
@@ -567,7 +583,16 @@ def test_channels_first_pictures_in_a_channels_last_layer_get_a_warning(shape):
 
 @pytest.mark.parametrize(
     "shape",
-    [(28, 28, 1), (3, 3, 3), (3, 3, 64), (1, 1, 64), (1, 4, 4), (28, 3, 3), (3, 100, 512), (1, 26, 32)]
+    [
+        (28, 28, 1),
+        (3, 3, 3),
+        (3, 3, 64),
+        (1, 1, 64),
+        (1, 4, 4),
+        (28, 3, 3),
+        (3, 100, 512),
+        (1, 26, 32),
+    ]
     + [(32, 32, 32), (None, None, 3), (3, None, 64)],
 )
 def test_feature_maps_get_none(shape):

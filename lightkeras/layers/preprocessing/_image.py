@@ -5,16 +5,18 @@ from __future__ import annotations
 import torch
 
 from lightkeras import random
+from lightkeras._dtypes import is_int
+from lightkeras._graph import KerasTensor, output_spec
 from lightkeras.config import standardize_data_format
 from lightkeras.layers._layer import Layer
 
-__all__ = ["ImageLayer", "RandomLayer", "limits", "rescale", "value_limits"]
+__all__ = ["ImageLayer", "RandomLayer", "limits", "rescale", "sized", "value_limits"]
 
 
 class ImageLayer(Layer):
     """Base of the layers that take images.
 
-    A subclass writes `_apply` on images `(batch, channels, height, width)` and, if it does
+    A subclass writes `_augment` on images `(batch, channels, height, width)` and, if it does
     something in inference too, `_rest`. Here, images come from either layout (as views, without
     copies), alone or in a batch, of any dtype, or as the "images" of a dict, whose
     "segmentation_masks" go where the pixels go and whose other entries stay.
@@ -36,6 +38,7 @@ class ImageLayer(Layer):
 
     _moves_pixels = False  # and so has to move those of segmentation masks too
     _keeps_ints = False
+    _accepts: tuple[int, ...] = ()  # numbers of channels; any if empty
 
     def __init__(self, data_format=None, **kwargs):
         super().__init__(**kwargs)
@@ -46,14 +49,20 @@ class ImageLayer(Layer):
         augment = self.training if training is None else training
         if isinstance(data, dict):
             return self._call_on_dict(data, augment)
+        if isinstance(data, (list, tuple)):
+            raise TypeError(
+                f"{self.name!r} got a {type(data).__name__}. It takes images, or a dict of "
+                "images and labels. Type numpy.stack(images)."
+            )
+        self._check_shape(data.shape)
         x = self._to_batch(data)
-        y = self._apply(x, self._draw(x)) if augment else self._rest(x)
+        y = self._augment(x, self._draw(x)) if augment else self._rest(x)
         return self._as_given(y.to(x.dtype), data)
 
     def _draw(self, x):
-        """Random numbers for the images `x`, in whatever form `_apply` takes them."""
+        """Random numbers for the images `x`, in whatever form `_augment` takes them."""
 
-    def _apply(self, x, drawn, masks=False):
+    def _augment(self, x, drawn, masks=False):
         """New images; `masks` says that `x` are masks, whose values must not be mixed."""
         return x
 
@@ -67,14 +76,15 @@ class ImageLayer(Layer):
 
     def _call_on_dict(self, data, augment):
         self._check_keys(data)
+        self._check_shape(data["images"].shape)
         new, x = dict(data), self._to_batch(data["images"])
         drawn = self._draw(x) if augment else None
-        y = self._apply(x, drawn) if augment else self._rest(x)
+        y = self._augment(x, drawn) if augment else self._rest(x)
         new["images"] = self._as_given(y.to(x.dtype), data["images"])
         masks = data.get("segmentation_masks")
         if self._moves_pixels and masks is not None:
             m = self._to_batch(masks, masks.dtype)
-            m = self._apply(m, drawn, True) if augment else self._rest(m, True)
+            m = self._augment(m, drawn, True) if augment else self._rest(m, True)
             new["segmentation_masks"] = self._as_given(m, masks)
         if augment and data.get("labels") is not None:
             new["labels"] = self._labels(data["labels"], drawn)
@@ -98,14 +108,23 @@ class ImageLayer(Layer):
                 f"{tuple(data['images'].shape)}. Masks have channels too. Type masks[..., None]."
             )
 
+    def _check_shape(self, shape):
+        who = f"{type(self).__name__} {self.name!r}"
+        if len(shape) not in (3, 4):
+            raise ValueError(
+                f"{who} got an input of shape {tuple(shape)}. It takes images, (batch, height, "
+                "width, channels), or one without the batch. "
+                + ("Add the channels: x[..., None]." if len(shape) == 2 else "Reshape it.")
+            )
+        channels = shape[-3 if self.data_format == "channels_first" else -1]
+        if self._accepts and channels is not None and channels not in self._accepts:
+            raise ValueError(
+                f"{who} got images of {channels} channels. It takes three: red, green, blue. "
+                f"Check data_format, which is {self.data_format!r}."
+            )
+
     def _to_batch(self, x, dtype=None):
         """`x` as (batch, channels, height, width), of the compute dtype."""
-        if x.ndim not in (3, 4):
-            raise ValueError(
-                f"{type(self).__name__} {self.name!r} got an input of shape {tuple(x.shape)}. It "
-                "takes images, (batch, height, width, channels), or one without the batch. "
-                + ("Add the channels: x[..., None]." if x.ndim == 2 else "Reshape it.")
-            )
         if dtype is None and (x.is_floating_point() or not self._keeps_ints):
             dtype = self._dtype_in
         x = x if dtype is None else x.to(dtype)
@@ -116,6 +135,16 @@ class ImageLayer(Layer):
         """(batch, channels, height, width) in the layout of what was given."""
         y = y if self.data_format == "channels_first" else y.permute(0, 2, 3, 1)
         return y if given.ndim == 4 else y[0]
+
+    def compute_output_shape(self, input_shape):
+        self._check_shape(input_shape)
+        return tuple(input_shape)
+
+    def compute_output_spec(self, data, **kwargs):
+        if isinstance(data, dict):
+            return output_spec(self, (data,), kwargs)
+        dtype = data.dtype if self._keeps_ints and is_int(data.dtype) else self.compute_dtype
+        return KerasTensor(self.compute_output_shape(data.shape), dtype)
 
     def get_config(self):
         return {**super().get_config(), "data_format": self.data_format}
@@ -197,6 +226,13 @@ def value_limits(layer, value_range):
             "smallest and the largest value of a pixel. Type for example value_range=(0, 255)."
         )
     return tuple(sorted(pair))
+
+
+def sized(layer, shape):
+    """The shape of images after they were brought to the layer's `height` and `width`."""
+    first = layer.data_format == "channels_first"
+    size = (layer.height, layer.width)
+    return (*shape[:-2], *size) if first else (*shape[:-3], *size, shape[-1])
 
 
 def rescale(x, source, target):

@@ -55,7 +55,7 @@ class RandomBrightness(RandomLayer):
         low, high = self.value_range
         return self._uniform(x, self.factor)[0] * (high - low)
 
-    def _apply(self, x, drawn, masks=False):
+    def _augment(self, x, drawn, masks=False):
         return (x + drawn).clamp(*self.value_range)
 
 
@@ -86,7 +86,7 @@ class RandomContrast(RandomLayer):
         lower, upper = self.factor
         return self._uniform(x, (1 - lower, 1 + upper))[0]
 
-    def _apply(self, x, drawn, masks=False):
+    def _augment(self, x, drawn, masks=False):
         mean = x.mean((2, 3), keepdim=True)
         return ((x - mean) * drawn + mean).clamp(*self.value_range)
 
@@ -108,6 +108,8 @@ class RandomColorDegeneration(RandomLayer):
     [76.0, 76.0, 76.0]
     """
 
+    _accepts = (1, 3)
+
     def __init__(self, factor, value_range=(0, 255), data_format=None, seed=None, **kwargs):
         super().__init__(seed=seed, data_format=data_format, **kwargs)
         self.factor = limits(self, "factor", factor)
@@ -116,8 +118,8 @@ class RandomColorDegeneration(RandomLayer):
     def _draw(self, x):
         return self._uniform(x, self.factor)[0]
 
-    def _apply(self, x, drawn, masks=False):
-        return (x + drawn * (_grey(self, x) - x)).clamp(*self.value_range)
+    def _augment(self, x, drawn, masks=False):
+        return (x + drawn * (_grey(x) - x)).clamp(*self.value_range)
 
 
 class RandomGrayscale(RandomLayer):
@@ -136,6 +138,7 @@ class RandomGrayscale(RandomLayer):
     [76.0, 76.0, 76.0]
     """
 
+    _accepts = (1, 3)
     _keeps_ints = True
 
     def __init__(self, factor=0.5, data_format=None, seed=None, **kwargs):
@@ -146,8 +149,8 @@ class RandomGrayscale(RandomLayer):
     def _draw(self, x):
         return self._uniform(x, (0.0, 1.0))[0] < self.factor
 
-    def _apply(self, x, drawn, masks=False):
-        return torch.where(drawn, _grey(self, x).to(x.dtype), x)
+    def _augment(self, x, drawn, masks=False):
+        return torch.where(drawn, _grey(x).to(x.dtype), x)
 
 
 class RandomSaturation(RandomLayer):
@@ -168,6 +171,8 @@ class RandomSaturation(RandomLayer):
     [1.0, 1.0, 1.0]
     """
 
+    _accepts = (3,)
+
     def __init__(self, factor, value_range=(0, 255), data_format=None, seed=None, **kwargs):
         super().__init__(seed=seed, data_format=data_format, **kwargs)
         self.factor = limits(self, "factor", factor)
@@ -177,8 +182,8 @@ class RandomSaturation(RandomLayer):
         share = self._uniform(x, self.factor)[0]
         return share / (1 - share + 1e-7)
 
-    def _apply(self, x, drawn, masks=False):
-        hue, saturation, value = _to_hsv(self, x)
+    def _augment(self, x, drawn, masks=False):
+        hue, saturation, value = _to_hsv(x)
         saturation = (saturation * drawn).clamp(*self.value_range)
         return _to_rgb(hue, saturation, value)
 
@@ -200,6 +205,8 @@ class RandomHue(RandomLayer):
     [0.0, 1.0, 1.0]
     """
 
+    _accepts = (3,)
+
     def __init__(self, factor, value_range=(0, 255), data_format=None, seed=None, **kwargs):
         super().__init__(seed=seed, data_format=data_format, **kwargs)
         self.factor = limits(self, "factor", factor, low=0.0)
@@ -209,8 +216,8 @@ class RandomHue(RandomLayer):
         side, turn = self._uniform(x, (0.0, 1.0), self.factor)
         return torch.where(side > 0.5, -0.5, 0.5) * turn
 
-    def _apply(self, x, drawn, masks=False):
-        hue, saturation, value = _to_hsv(self, rescale(x, self.value_range, (0, 1)))
+    def _augment(self, x, drawn, masks=False):
+        hue, saturation, value = _to_hsv(rescale(x, self.value_range, (0, 1)))
         y = _to_rgb(hue + drawn, saturation, value)
         return rescale(y.clamp(0, 1), (0, 1), self.value_range)
 
@@ -263,15 +270,16 @@ class RandomColorJitter(RandomLayer):
             for part, factor in parts.items()
             if factor is not None
         )
+        self._accepts = max((part._accepts for part in self._parts), default=())
         for part in self._parts:  # one stream of numbers
             part.seed_generator = self.seed_generator
 
     def _draw(self, x):
         return [part._draw(x) for part in self._parts]
 
-    def _apply(self, x, drawn, masks=False):
+    def _augment(self, x, drawn, masks=False):
         for part, numbers in zip(self._parts, drawn, strict=True):
-            x = part._apply(x, numbers)
+            x = part._augment(x, numbers)
         return x
 
 
@@ -300,7 +308,7 @@ class RandomInvert(RandomLayer):
     def _draw(self, x):
         return self._chance(x, self.factor)
 
-    def _apply(self, x, drawn, masks=False):
+    def _augment(self, x, drawn, masks=False):
         return torch.where(drawn, self.value_range[1] - x, x)
 
 
@@ -334,7 +342,7 @@ class RandomPosterization(RandomLayer):
         bits = torch.randint(lower, upper, size, device=x.device, generator=generator)
         return 2.0 ** (8 - bits)
 
-    def _apply(self, x, drawn, masks=False):
+    def _augment(self, x, drawn, masks=False):
         x = rescale(x, self.value_range, _BYTES).clamp(*_BYTES).floor()
         return rescale((x / drawn).floor() * drawn, _BYTES, self.value_range)
 
@@ -375,7 +383,7 @@ class Solarization(RandomLayer):
         factors = (self.addition_factor, self.threshold_factor)
         return self._uniform(x, *((lower, upper * 255) for lower, upper in factors))
 
-    def _apply(self, x, drawn, masks=False):
+    def _augment(self, x, drawn, masks=False):
         addition, threshold = drawn
         x = (rescale(x, self.value_range, _BYTES) + addition).clamp(*_BYTES)
         return rescale(torch.where(x < threshold, x, 255 - x), _BYTES, self.value_range)
@@ -400,7 +408,7 @@ class AutoContrast(ImageLayer):
         super().__init__(**kwargs)
         self.value_range = value_limits(self, value_range)
 
-    def _apply(self, x, drawn, masks=False):
+    def _augment(self, x, drawn, masks=False):
         return self._rest(x)
 
     def _rest(self, x, masks=False):
@@ -433,7 +441,7 @@ class Equalization(ImageLayer):
         self.value_range = value_limits(self, value_range)
         self.bins = bins
 
-    def _apply(self, x, drawn, masks=False):
+    def _augment(self, x, drawn, masks=False):
         x = rescale(x, self.value_range, _BYTES)
         values, last = x.flatten(2), self.bins - 1
         place = (values * last / 255).long().clamp(0, last)
@@ -452,27 +460,17 @@ class Equalization(ImageLayer):
 # ---- colors -------------------------------------------------------------------------------------
 
 
-def _channels(layer, x):
-    """Red, green and blue, each (batch, 1, height, width)."""
-    if x.shape[1] != 3:
-        raise ValueError(
-            f"{type(layer).__name__} {layer.name!r} got images of {x.shape[1]} channels. It takes "
-            f"three: red, green, blue. Check data_format, which is {layer.data_format!r}."
-        )
-    return x.split(1, 1)
-
-
-def _grey(layer, x):
+def _grey(x):
     """How bright the pixels look, as one channel (ITU-R BT.601)."""
     if x.shape[1] == 1:
         return x
-    red, green, blue = _channels(layer, x)
+    red, green, blue = x.split(1, 1)
     return 0.2989 * red + 0.587 * green + 0.114 * blue
 
 
-def _to_hsv(layer, x):
+def _to_hsv(x):
     """Hue (0 to 1), saturation and value; Smith 1978, "Color gamut transform pairs"."""
-    red, green, blue = _channels(layer, x)
+    red, green, blue = x.split(1, 1)
     value, least = x.amax(1, keepdim=True), x.amin(1, keepdim=True)
     spread = value - least
     sixth = 1 / (6 * torch.where(spread > 0, spread, 1))

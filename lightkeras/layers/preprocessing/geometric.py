@@ -8,7 +8,7 @@ import torch
 
 from lightkeras._registry import unknown
 from lightkeras.layers.core import positive_int
-from lightkeras.layers.preprocessing._image import RandomLayer, limits
+from lightkeras.layers.preprocessing._image import RandomLayer, limits, sized
 from lightkeras.layers.preprocessing._sampling import FILL_MODES, warp
 from lightkeras.layers.preprocessing.resizing import fit
 
@@ -52,7 +52,7 @@ class RandomFlip(RandomLayer):
     def _draw(self, x):
         return self._uniform(x, (0.0, 1.0))[0] <= 0.5
 
-    def _apply(self, x, drawn, masks=False):
+    def _augment(self, x, drawn, masks=False):
         return torch.where(drawn, x.flip(self._axes[self.mode]), x)
 
 
@@ -88,7 +88,7 @@ class RandomCrop(RandomLayer):
     def _draw(self, x):
         return self._uniform(x, (0.0, 1.0), (0.0, 1.0))
 
-    def _apply(self, x, drawn, masks=False):
+    def _augment(self, x, drawn, masks=False):
         down, right = x.shape[2] - self.height, x.shape[3] - self.width
         if down < 0 or right < 0:
             return self._rest(x, masks)
@@ -97,6 +97,9 @@ class RandomCrop(RandomLayer):
         columns = _starts(left, right) + torch.arange(self.width, device=x.device)
         image = torch.arange(len(x), device=x.device)[:, None, None]  # (batch, 1, 1)
         return x.permute(0, 2, 3, 1)[image, rows, columns].permute(0, 3, 1, 2)
+
+    def compute_output_shape(self, input_shape):
+        return sized(self, super().compute_output_shape(input_shape))
 
     def _rest(self, x, masks=False):
         return fit(x, self.height, self.width, masks)
@@ -136,7 +139,7 @@ class _Affine(RandomLayer):
         six = [m if isinstance(m, torch.Tensor) else torch.full_like(like, m) for m in six]
         return torch.stack(six, -1).view(-1, 2, 3)
 
-    def _apply(self, x, drawn, masks=False):
+    def _augment(self, x, drawn, masks=False):
         interpolation = "nearest" if masks else self.interpolation
         return warp(x, drawn, interpolation, self.fill_mode, self.fill_value)
 

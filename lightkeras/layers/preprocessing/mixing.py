@@ -37,7 +37,7 @@ class RandomSharpness(RandomLayer):
     def _draw(self, x):
         return self._uniform(x, self.factor)[0] * 2
 
-    def _apply(self, x, drawn, masks=False):
+    def _augment(self, x, drawn, masks=False):
         kernel = x.new_full((3, 3), 1 / 13)
         kernel[1, 1] = 5 / 13
         smooth = _convolve(x, kernel)
@@ -92,7 +92,7 @@ class RandomGaussianBlur(RandomLayer):
         u = torch.rand(2, device=x.device, generator=self._generator(x))
         return chosen, u * (high - low) + low + 1e-6
 
-    def _apply(self, x, drawn, masks=False):
+    def _augment(self, x, drawn, masks=False):
         chosen, sigma = drawn
         across, down = (_bell(n, s) for n, s in zip(self.kernel_size, sigma, strict=True))
         blurred = _convolve(x, torch.outer(down, across).to(x.dtype))
@@ -163,6 +163,7 @@ class RandomErasing(RandomLayer):
         self.scale = limits(self, "scale", scale, low=0.0)
         self.value_range = value_limits(self, value_range)
         self.fill_value = _filling(fill_value)
+        self._accepts = (3,) if isinstance(self.fill_value, tuple) else ()
 
     def _draw(self, x):
         width, height = (share.sqrt() for share in self._uniform(x, self.scale, self.scale))
@@ -183,7 +184,7 @@ class RandomErasing(RandomLayer):
                 fill[:, i] = color
         return fill.clamp(*self.value_range)
 
-    def _apply(self, x, drawn, masks=False):
+    def _augment(self, x, drawn, masks=False):
         return torch.where(drawn[0], drawn[1], x)
 
 
@@ -262,7 +263,7 @@ class MixUp(_Mixing):
         alpha = torch.full((), self.alpha, device=x.device)
         return self._beta(x, alpha), other
 
-    def _apply(self, x, drawn, masks=False):
+    def _augment(self, x, drawn, masks=False):
         own, other = drawn
         return own * x + (1 - own) * x[other]
 
@@ -298,5 +299,5 @@ class CutMix(_Mixing):
         box = _boxes(self, x, share, share)
         return 1 - share**2, self._partners(x), box
 
-    def _apply(self, x, drawn, masks=False):
+    def _augment(self, x, drawn, masks=False):
         return torch.where(drawn[2], x[drawn[1]], x)

@@ -52,6 +52,9 @@ class Rescaling(Layer):
         own = self._buffers
         return x * own.get("_scale", self.scale) + own.get("_offset", self.offset)
 
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
     @classmethod
     def from_config(cls, config):
         # Keras writes an array as {"class_name": "__numpy__", "config": {"value": ...}}.
@@ -164,6 +167,9 @@ class Normalization(Layer):
     def call(self, x):
         deviation = self.variance.sqrt().clamp(min=config.epsilon())
         return x * deviation + self.mean if self.invert else (x - self.mean) / deviation
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
 
     def adapt(self, data):
         """Take mean and variance from data, instead of those from before.

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from lightkeras._registry import unknown
 from lightkeras.layers.core import positive_int
-from lightkeras.layers.preprocessing._image import ImageLayer
+from lightkeras.layers.preprocessing._image import ImageLayer, sized
 from lightkeras.layers.preprocessing._sampling import RESIZE_MODES, fitting_box, resize
 
 __all__ = ["CenterCrop", "Resizing"]
@@ -22,8 +22,11 @@ class _Sized(ImageLayer):
         self.height = positive_int(type(self).__name__, "height", height)
         self.width = positive_int(type(self).__name__, "width", width)
 
-    def _apply(self, x, drawn, masks=False):
+    def _augment(self, x, drawn, masks=False):
         return self._rest(x, masks)
+
+    def compute_output_shape(self, input_shape):
+        return sized(self, super().compute_output_shape(input_shape))
 
 
 class Resizing(_Sized):

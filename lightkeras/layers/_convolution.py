@@ -1,0 +1,140 @@
+"""What all convolutions share: window, padding, order of the axes, and how weights are made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+
+from lightkeras import activations, constraints, initializers, regularizers
+from lightkeras.config import standardize_data_format
+from lightkeras.layers._layer import Layer
+from lightkeras.layers._spatial import (
+    TO_FIRST,
+    TO_LAST,
+    check_window,
+    pad_evenly,
+    padding_mode,
+    same_padding,
+    tuple_of,
+    warn_channels_first,
+)
+from lightkeras.layers._spec import InputSpec
+
+__all__ = ["_Conv", "conv1d", "conv1d_transpose"]
+
+_SLOTS = {"initializer": initializers, "regularizer": regularizers, "constraint": constraints}
+
+
+# torch's kernels of one axis copy inputs with channels last, those of two axes do not and take
+# half the time on a CPU: signals are run as pictures that are 1 high.
+
+
+def conv1d(x, weight, bias, stride, padding, dilation, groups):
+    x, weight = x.unsqueeze(2), weight.unsqueeze(2)  # (batch, in, time) -> (batch, in, 1, time)
+    more = (1, *stride), (0, *padding), (1, *dilation), groups
+    return F.conv2d(x, weight, bias, *more).squeeze(2)
+
+
+def conv1d_transpose(x, weight, bias, stride, padding, output_padding, groups, dilation):
+    x, weight = x.unsqueeze(2), weight.unsqueeze(2)  # (batch, in, time) -> (batch, in, 1, time)
+    more = (1, *stride), (0, *padding), (0, *output_padding), groups, (1, *dilation)
+    return F.conv_transpose2d(x, weight, bias, *more).squeeze(2)
+
+
+class _Conv(Layer):
+    """Base of all convolutions: the window, the order of the axes, and what weights are made with.
+
+    The ranks below set `rank` and the torch function `_run`.
+    """
+
+    rank = 2
+    groups = 1
+    _run: Any = None
+    _causal = False
+    _casts_ints = True
+
+    def _set_window(self, kernel_size, strides, padding, data_format, dilation_rate):
+        owner, rank = type(self).__name__, self.rank
+        self.kernel_size = tuple_of(owner, "kernel_size", kernel_size, rank)
+        self.strides = tuple_of(owner, "strides", strides, rank)
+        self.dilation_rate = tuple_of(owner, "dilation_rate", dilation_rate, rank)
+        self.padding = padding_mode(owner, padding, self._causal)
+        self.data_format = standardize_data_format(data_format)
+        self.input_spec = InputSpec(ndim=rank + 2)
+        self._last = self.data_format == "channels_last"
+        self._to_first, self._to_last = TO_FIRST[rank], TO_LAST[rank]
+        pairs = zip(self.kernel_size, self.dilation_rate, strict=True)
+        self._window = tuple((k - 1) * d + 1 for k, d in pairs)
+        # None where the size of the input decides, or torch would have to pad unevenly
+        self._torch_padding = (0,) * rank if self.padding == "valid" else None
+        if self.padding == "same" and max(self.strides) == 1 and all(k % 2 for k in self._window):
+            self._torch_padding = tuple(k // 2 for k in self._window)
+
+    def _refuse_strides_and_dilation(self):
+        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
+            raise ValueError(
+                f"{type(self).__name__} got strides={self.strides} and dilation_rate="
+                f"{self.dilation_rate}. Only one may be larger than 1. Leave one of them out."
+            )
+
+    def _set_objects(self, activation, use_bias, **objects):
+        """Attributes `kernel_initializer`, ... from names or objects."""
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        for name, value in objects.items():
+            setattr(self, name, _SLOTS[name.rpartition("_")[2]].get(value))
+
+    def _channels(self, input_shape):
+        """Channels of the input; the sizes are checked.
+
+        Raises:
+            ValueError: they are unknown, or the input is smaller than the window.
+        """
+        axis = -1 if self._last else 1
+        channels = input_shape[axis]
+        if channels is None:
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r} got an input of shape {tuple(input_shape)} "
+                f"with an unknown number of channels (axis {axis}). The weights need it. Give the "
+                f"Input a number there{', as in Input((None, None, 3))' if self.rank == 2 else ''}."
+            )
+        self.input_spec = InputSpec(ndim=self.rank + 2, axes={axis: channels})
+        self._check_shape(input_shape)
+        warn_channels_first(self, input_shape)
+        return channels
+
+    def _check_shape(self, input_shape):
+        check_window(self, input_shape, self._window)
+
+    def _add(self, weight, shape, slots):
+        """`weight` with the initializer, regularizer and constraint that belong to `slots`."""
+        made_with = {slot: getattr(self, f"{slots}_{slot}") for slot in _SLOTS}
+        return self.add_weight(name=weight, shape=shape, **made_with)
+
+    def _add_bias(self, size):
+        if self.use_bias:
+            self._add("bias", (size,), "bias")
+        else:
+            self.register_parameter("bias", None)
+
+    def _padded(self, x):
+        """Input with what torch cannot pad itself, and the padding left for torch."""
+        if self.padding == "causal":
+            return F.pad(x, (self._window[0] - 1, 0)), (0,)
+        return pad_evenly(x, same_padding(x.shape[2:], self._window, self.strides))
+
+    def _convolve(self, x, weight, bias):
+        padding = self._torch_padding
+        if padding is None:
+            x, padding = self._padded(x)
+        return self._run(x, weight, bias, self.strides, padding, self.dilation_rate, self.groups)
+
+    def call(self, x):
+        if self._last:
+            x = x.permute(self._to_first)  # (batch, *sizes, in) -> (batch, in, *sizes)
+        x = self._outputs(x)
+        return self.activation(x.permute(self._to_last) if self._last else x)
+
+    def _outputs(self, x):
+        return self._convolve(x, self.weight, self.bias)

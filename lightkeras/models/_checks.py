@@ -1,0 +1,266 @@
+"""Mistakes in what a model is given, seen before the first step and never in one."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+
+import numpy as np
+import torch
+
+from lightkeras import _data, losses
+from lightkeras._graph import Function
+from lightkeras._step import _aligned, _per_output
+from lightkeras._tree import flatten, map_structure
+
+__all__ = [
+    "check_frequency",
+    "check_head",
+    "check_inputs",
+    "check_options",
+    "check_targets",
+    "few",
+    "reason",
+    "row_shapes",
+]
+
+# What may come before the first kernel and makes raw bytes usable.
+_SCALING = ("Rescaling", "Normalization", "Embedding", "Discretization", "CategoryEncoding")
+
+
+def few(tree):
+    """The first two rows of a tree of tensors."""
+    return map_structure(lambda t: None if t is None else t[:2], tree)
+
+
+def row_shapes(tree):
+    """Shapes of the leaves of a tree without their rows."""
+    return [None if t is None else tuple(t.shape[1:]) for t in flatten(tree)]
+
+
+# ---- inputs -----------------------------------------------------------------------------------
+
+
+def check_inputs(model, batches, name="x"):
+    """Refuse x where it has not the shapes that the model was built for.
+
+    Like Keras's, a Sequential takes other sizes where its layers do.
+
+    Args:
+        model: A model; one without a graph says itself what it cannot take.
+        batches: What has `peek()`; `rows` tells the size of whole arrays.
+        name: What x is called in errors.
+    """
+    if model._plan is None:
+        return
+    x = batches.peek()[0]
+    rows = getattr(batches, "rows", None)
+    for tensor, leaf in zip(model.inputs, model._leaves(x), strict=True):
+        if leaf is None:
+            continue
+        shape = (rows or leaf.shape[0], *leaf.shape[1:])
+        if not _fits(tensor.shape, shape) and not _runs(model, x, len(tensor.shape)):
+            raise _misfit(model, tensor.shape, shape, name)
+    if any(t is not None and t.dtype is torch.uint8 for t in flatten(x)):
+        _data.warn_unscaled(x, _takes_bytes(model))
+
+
+def _fits(wanted, shape):
+    """Whether the shapes are equal where both are known, but for a last axis of size 1."""
+    if len(shape) == len(wanted) + 1 and shape[-1] == 1:
+        shape = shape[:-1]
+    elif len(shape) == len(wanted) - 1 and wanted[-1] == 1:
+        shape = (*shape, 1)
+    return len(wanted) == len(shape) and all(
+        w is None or w == n for w, n in zip(wanted[1:], shape[1:], strict=True)
+    )
+
+
+def _runs(model, x, rank):
+    """Whether a stack takes x all the same: other sizes on axes that no weight depends on."""
+    if not hasattr(model, "_stack") or not isinstance(x, torch.Tensor) or x.ndim != rank:
+        return False
+    try:
+        model._few_outputs(x)
+    except (ValueError, RuntimeError, IndexError):
+        return False
+    return True
+
+
+def _misfit(model, wanted, shape, name):
+    shape = tuple(shape)
+    hint = f"Reshape {name}, or change the Input."
+    if shape == wanted[1:]:
+        hint = f"For one sample, add the batch axis: {name}[None]."
+    elif len(wanted) > 2 and len(shape) == len(wanted) - 1 and shape[1:] == wanted[2:]:
+        hint = (
+            f"Is the {wanted[1]} in Input({wanted[1:]}) the batch size? Leave it out: "
+            f"Input({wanted[2:]}). One sample? Type {name}[None]."
+        )
+    elif len(shape) == len(wanted) and shape[1:-1] == wanted[1:-1]:
+        hint = f"It expects {wanted[-1]} features, {name} has {shape[-1]}."
+    elif len(wanted) == 2 and len(shape) > 2 and wanted[1] == np.prod(shape[1:]):
+        hint = f"Type {name}.reshape(-1, {wanted[1]}), or add a Flatten() layer."
+    return ValueError(f"{model.name!r} was built for x of shape {wanted}, got {name} {shape}. {hint}")
+
+
+def _takes_bytes(model):
+    """Whether something comes before the first kernel that makes raw bytes usable."""
+    for operation in model.operations:
+        kind = type(operation)
+        if kind.__name__ in (*_SCALING, "BatchNormalization", "Lambda") or kind is Function:
+            return True
+        if hasattr(operation, "operations"):  # a model inside
+            return _takes_bytes(operation)
+        if not kind.__module__.startswith("lightkeras."):
+            return True  # what it does is not known
+        if operation.weights:
+            return False
+    return False
+
+
+# ---- targets ----------------------------------------------------------------------------------
+
+
+def check_targets(model, batches, names=("y", "sample_weight")):
+    """Refuse classes out of range, NaN and shapes that would broadcast.
+
+    All rows of arrays are looked at; of data that comes in batches, the first one.
+
+    Args:
+        model: A model whose losses are bound to outputs.
+        batches: What has `peek()`; `y` and `w` are whole arrays.
+        names: What targets and weights are called in errors.
+    """
+    parts = model._compiled.parts or ()
+    if all(part.loss is None for part in parts):
+        return
+    x, y, w = batches.peek()
+    whole = getattr(batches, "y", None) is not None
+    if y is None:
+        raise _no_targets(model, names[0])
+    if row_shapes(x) == model._compiled.seen:
+        shapes = model._compiled.shapes
+    else:  # axes that differ from batch to batch
+        shapes = [tuple(t.shape) for t in flatten(model._few_outputs(x))]
+    if not whole:
+        _data.check_weights(w, names[1])
+    _check_parts(model, batches.y if whole else y, batches.w if whole else w, shapes, names, whole)
+
+
+def _check_parts(model, y, w, shapes, names=("y", "sample_weight"), whole=True):
+    compiled = model._compiled
+    outputs = {} if compiled.by_name else None
+    targets = _aligned(y, outputs, compiled.names_out, names[0])
+    weights = _aligned(w, outputs, compiled.names_out, names[1], spread=True)
+    for part, target, weight, shape in zip(
+        compiled.parts, targets, weights, shapes, strict=True
+    ):
+        if part.loss is None or not isinstance(target, torch.Tensor):
+            continue
+        name = f"{names[0]}[{part.name!r}]" if part.several else names[0]
+        losses.check_targets(part.loss, target, (None, *shape[1:]), name, whole)
+        losses.check_sample_weight(part.loss, weight, (len(target), *shape[1:]))
+
+
+def _no_targets(model, name):
+    give = "validation_data=(x_val, y_val)" if name == "y_val" else "y, or batches of (x, y)"
+    return ValueError(
+        f"{model.name!r} was compiled with a loss, which needs targets, and got no {name}. Targets "
+        f"for each row are expected. Pass {give}."
+    )
+
+
+def reason(model, y, y_pred):
+    """The error in words for a loss that failed; None where the targets are not the cause."""
+    parts = model._compiled.parts
+    if not parts or all(part.loss is None for part in parts):
+        return None
+    if y is None:
+        return _no_targets(model, "y")
+    try:
+        _check_parts(model, y, None, [tuple(t.shape) for t in flatten(y_pred)])
+    except ValueError as error:
+        return error
+    except RuntimeError:  # of an accelerator that has given up
+        return None
+    return None
+
+
+# ---- compile and fit --------------------------------------------------------------------------
+
+
+def check_head(model):
+    """Losses that cannot fit the last layers are refused at `compile`, or when shapes are known."""
+    compiled = model._compiled
+    if model._plan is None or compiled.checked:
+        return
+    compiled.checked = True
+    names = model.output_names
+    given = {
+        what: _per_output(compiled.config[what], names, what)
+        for what in ("loss", "loss_weights", "metrics", "weighted_metrics")
+    }
+    for tensor, loss in zip(model.outputs, given["loss"], strict=True):
+        if loss is not None and tensor.ndim:
+            losses.check_output(loss, _activation(tensor), tensor.shape[-1])
+
+
+def _activation(tensor):
+    """Name of the activation that a symbolic output comes from; None where it is not known."""
+    last = tensor._keras_history[0]
+    while getattr(last, "_plan", None) is not None and len(last.outputs) == 1:  # a model inside
+        last = last.outputs[0]._keras_history[0]
+    if type(last).__name__ in ("Softmax", "ReLU"):
+        return type(last).__name__.lower()
+    return getattr(getattr(last, "activation", None), "__name__", None)
+
+
+def check_options(optimizer, loss_weights, steps_per_execution, jit_compile, trainer):
+    """Refuse arguments of `compile` that would fail in the first step, or do nothing."""
+    if isinstance(optimizer, type):
+        call = f"{optimizer.__name__}()"
+        if issubclass(optimizer, torch.optim.Optimizer) and not hasattr(optimizer, "build"):
+            call = f"torch.optim.{optimizer.__name__}(model.parameters())"
+        raise ValueError(
+            f"compile(optimizer={optimizer.__name__}) is a class. An optimizer is a name or an "
+            f"object. Type {call}."
+        )
+    for weight in flatten(loss_weights):
+        if weight is not None and not _finite(weight):
+            raise ValueError(
+                f"compile(loss_weights=) holds {weight!r}. Finite numbers are accepted, one for "
+                "each output. Type for example loss_weights=[1.0, 0.5]."
+            )
+    _data.check_steps(steps_per_execution, "steps_per_execution")
+    if jit_compile not in (True, False, None, "auto"):
+        raise ValueError(
+            f"compile(jit_compile={jit_compile!r}) is not known. True, False and 'auto' are "
+            "accepted. Type jit_compile=True."
+        )
+    if trainer is not None and not isinstance(trainer, dict):
+        raise TypeError(
+            f"compile(trainer=) got {type(trainer).__name__}. A dict of Trainer flags is accepted. "
+            "Type trainer={'devices': 2}; a Trainer itself goes to fit(trainer=...)."
+        )
+
+
+def _finite(value):
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
+        return True
+    number = isinstance(value, (Real, np.number)) and not isinstance(value, (bool, np.bool_))
+    return number and math.isfinite(value)
+
+
+def check_frequency(value):
+    """`validation_freq`: every so many epochs, or the epochs themselves, counted from 1."""
+    given = value if isinstance(value, (list, tuple, set, range, np.ndarray)) else [value]
+    whole = [
+        hasattr(n, "__index__") and not isinstance(n, (bool, np.bool_)) and n >= 1 for n in given
+    ]
+    if not all(whole) or not whole:
+        raise ValueError(
+            f"fit(validation_freq={value!r}) is not a number of epochs. A whole number of at least "
+            "1 is accepted, or a list of epochs. Type validation_freq=2, or [1, 5, 10]."
+        )
+    return [int(n) for n in given] if given is value else int(value)
