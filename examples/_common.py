@@ -55,11 +55,11 @@ def table(options, name):
 
 def draw(rows, options, name, zoom=2):
     """Write images as one picture, `rows` of them `(columns, height, width, channels)` in 0..1."""
-    picture = np.concatenate(
-        [np.concatenate(list(row), axis=1) for row in rows]
-    )  # (h, w, channels)
-    picture = np.clip(picture, 0, 1).repeat(zoom, axis=0).repeat(zoom, axis=1)
-    written(options, name, lambda path: save_img(path, 255 * picture, scale=False))
+    border = ((0, 0), (1, 1), (1, 1), (0, 0))
+    rows = [np.pad(np.clip(row, 0, 1), border, constant_values=0.3) for row in rows]
+    picture = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
+    picture = 255 * picture.repeat(zoom, axis=0).repeat(zoom, axis=1)  # (height, width, channels)
+    written(options, name, lambda path: save_img(path, picture, scale=False))
 
 
 def written(options, name, write):

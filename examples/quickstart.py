@@ -15,6 +15,7 @@ from pathlib import Path
 import lightkeras as keras
 from lightkeras import layers
 from lightkeras._flags import trainer_flags
+from lightkeras._ranks import is_chief
 
 SETS = {"digits": 30, "mnist": 3, "cifar10": 10}  # and the epochs that each is worth
 
@@ -82,6 +83,8 @@ def main(argv=None):
         x, y, batch_size=64, epochs=SETS[options.data], validation_split=0.1, **flags
     )
     loss, accuracy = model.evaluate(x_test, y_test, verbose=0)
+    if not is_chief():  # with several devices this runs once for each: one reports
+        return accuracy
     print(f"Test loss {loss:.4f}, test accuracy {accuracy:.4f}")
 
     folder = Path(options.out).resolve()

@@ -49,6 +49,8 @@ class Compiled:
         self.optimizer = self._optimizer(optimizer)
         self.loss_mean = LossMean(name="loss")
         self.parts = None  # one _Part per output, once outputs have been seen
+        self.seen = None  # shapes of x without its rows, for which `shapes` are those of outputs
+        self.checked = False  # whether the last layers have been looked at
         self.metrics = CompiledMetrics(self)
         self.trained = None  # parameters that were trainable when the model was compiled
         self._check_identifiers()
@@ -95,7 +97,7 @@ class Compiled:
         ]
         plain = isinstance(y_pred, torch.Tensor) and (y is None or isinstance(y, torch.Tensor))
         self.single = self.parts[0] if plain else None  # the short way, without trees
-        self.names_out = names
+        self.names_out, self.by_name = names, isinstance(y_pred, dict)
         self.shapes = [tuple(t.shape) for t in outs]
 
     # ---- the step -----------------------------------------------------------------------------

@@ -39,6 +39,9 @@ from lightkeras._tree import map_structure
 __all__ = [
     "Batches",
     "batches",
+    "check_rows",
+    "check_steps",
+    "check_weights",
     "one_batch",
     "split",
     "unpack",
@@ -116,14 +119,14 @@ def _no_x(caller):
     )
 
 
-def one_batch(x, y=None, sample_weight=None, class_weight=None):
+def one_batch(x, y=None, sample_weight=None, class_weight=None, allow_empty=False):
     """`(x, y, w)` of arrays as tensors, for `train_on_batch`: nothing but the rows is checked.
 
     >>> x, y, w = one_batch([[1.0], [2.0]], [0, 1], class_weight={1: 3.0})
     >>> x.shape, w
     (torch.Size([2, 1]), tensor([1., 3.]))
     """
-    (x, y, w), _ = checked((x, y, sample_weight), values=False)
+    (x, y, w), _ = checked((x, y, sample_weight), allow_empty=allow_empty, values=False)
     if class_weight is not None:
         w = ClassWeights(class_weight).apply(y, w)
     return x, y, w

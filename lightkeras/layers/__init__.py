@@ -4,6 +4,7 @@ from lightkeras.layers._layer import Layer
 from lightkeras.layers._spec import InputSpec
 from lightkeras.layers._table import deserialize, serialize
 from lightkeras.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
+from lightkeras.layers.batch_normalization import BatchNormalization
 from lightkeras.layers.cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from lightkeras.layers.convolutional import (
     Conv1D,
@@ -49,10 +50,10 @@ from lightkeras.layers.merging import (
     subtract,
 )
 from lightkeras.layers.normalization import (
-    BatchNormalization,
     GroupNormalization,
     LayerNormalization,
     RMSNormalization,
+    SpectralNormalization,
     UnitNormalization,
 )
 from lightkeras.layers.pooling import (
@@ -266,6 +267,7 @@ __all__ = [
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",
+    "SpectralNormalization",
     "StackedRNNCells",
     "Subtract",
     "TimeDistributed",

@@ -154,6 +154,7 @@ class _Recurrent(Layer):
         return [mask, *_sized(self._state_sizes, lambda n: None)] if self.return_state else mask
 
     def get_config(self):
+        """Constructor arguments as plain values."""
         return {**super().get_config(), "zero_output_for_mask": self.zero_output_for_mask}
 
 
@@ -216,7 +217,7 @@ class RNN(_Recurrent):
         """The cell's states at the start."""
         return initial_state(self.cell, batch_size)
 
-    def build(self, sequences_shape, initial_state_shape=None):
+    def build(self, sequences_shape):
         build_cell(self.cell, (sequences_shape[0], *sequences_shape[2:]))
 
     def _over_time(self, x, states, mask, training):
@@ -322,7 +323,7 @@ class _Builtin(Gated, _Recurrent):
     def _output_size(self):
         return self.units
 
-    def build(self, sequences_shape, initial_state_shape=None):
+    def build(self, sequences_shape):
         with named(self._cell_name):
             self._make_weights(sequences_shape[-1])
         self.input_spec = InputSpec(ndim=3, axes={-1: sequences_shape[-1]})
@@ -350,6 +351,7 @@ class _Builtin(Gated, _Recurrent):
         return cell
 
     def get_config(self):
+        """Constructor arguments as plain values, without those that choose the kernel."""
         config = super().get_config()
         return {k: v for k, v in config.items() if k not in ("use_cudnn", "implementation")}
 
@@ -385,6 +387,11 @@ class SimpleRNN(SimpleRNNBase, _Builtin):
         **kwargs,
     ):
         super().__init__(**given(locals()), **kwargs)
+
+    def get_config(self):
+        """Constructor arguments as plain values; like Keras's without a seed that was not given."""
+        config = super().get_config()
+        return {k: v for k, v in config.items() if k != "seed" or v is not None}
 
 
 class GRU(GRUBase, _Builtin):

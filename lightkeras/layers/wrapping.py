@@ -202,7 +202,7 @@ class Bidirectional(Layer):
 
     reset_states = reset_state
 
-    def build(self, sequences_shape, initial_state_shape=None):
+    def build(self, sequences_shape):
         build_inside(self.forward_layer, sequences_shape)
         build_inside(self.backward_layer, sequences_shape)
 

@@ -68,8 +68,8 @@ def check_targets(loss, y, output_shape, name="y", whole=True):
 Use Dense(4).
     """
     loss_name, options = identify(loss)
-    y = _host(y)
-    if loss_name is None or y is None:
+    y = None if loss_name is None else _host(y, loss_name, name)
+    if y is None:
         return
     shape = (len(y), *output_shape[1:])
     if loss_name not in _ANY_SHAPE:
@@ -78,19 +78,48 @@ Use Dense(4).
     _check_finite(loss_name, y, low, high, name)
     if loss_name in _SPARSE:
         classes = shape[options.get("axis", -1)]
-        _check_labels(loss_name, y, low, high, classes, options.get("ignore_class"), name)
+        _check_labels(loss_name, y, low, high, classes, options.get("ignore_class"), name, whole)
     elif loss_name in _BINARY:
         _check_binary(loss_name, y, low, high, name)
-    elif loss_name in _ONE_HOT and shape[-1] is not None and options.get("axis", -1) == -1:
-        _warn_never_seen(y.reshape(-1, shape[-1]).any(0).nonzero()[0].max(initial=0), shape[-1], y)
+    elif loss_name in _ONE_HOT:
+        if loss_name != "categorical_hinge":  # which also takes -1 for "not this class"
+            _warn_no_shares(loss_name, y, low, high, name)
+        if whole and shape[-1] is not None and options.get("axis", -1) == -1:
+            seen = y.reshape(-1, shape[-1]).any(0).nonzero()[0]
+            _warn_never_seen(seen.max(initial=0), shape[-1], y)
 
 
-def _host(y):
+def check_sample_weight(loss, weight, output_shape):
+    """Refuse weights that fit neither the rows nor the values of a built-in loss.
+
+    Args:
+        loss: Name, function or object.
+        weight: A tensor, or None.
+        output_shape: Shape of the output, the number of rows included.
+
+    >>> check_sample_weight("mse", torch.ones(8, 3), (8, 1))
+    Traceback (most recent call last):
+    ...
+    ValueError: sample_weight of shape (8, 3) does not fit loss values of shape (8,). One weight \
+per row, or one per value, is accepted. Use sample_weight of shape (8,).
+    """
+    loss_name, options = identify(loss)
+    known = loss_name not in (None, *_ANY_SHAPE, *_ONE_VALUE) and options.get("axis", -1) == -1
+    if weight is not None and known and None not in output_shape[:-1]:
+        row_weights(torch.empty(output_shape[:-1], device="meta"), weight)
+
+
+def _host(y, loss_name, name):
     """A numeric numpy array of the targets; None where there is nothing to look at."""
     if isinstance(y, torch.Tensor):
         y = y.detach()
         y = (y.float() if y.dtype is torch.bfloat16 else y).cpu().numpy()
     y = np.asarray(y)
+    if y.dtype.kind == "c":
+        raise ValueError(
+            f"{name} holds complex numbers. {loss_name} expects real ones. Use {name}.real, "
+            f"abs({name}), or both parts side by side."
+        )
     return y if y.dtype.kind in "biuf" and y.size and y.ndim else None
 
 
@@ -135,7 +164,7 @@ def _check_finite(loss_name, y, low, high, name):
         )
 
 
-def _check_labels(loss_name, y, low, high, classes, ignore_class, name):
+def _check_labels(loss_name, y, low, high, classes, ignore_class, name, whole):
     if y.dtype.kind == "f" and (fractional := y != np.floor(y)).any():
         raise ValueError(
             f"{loss_name} expects labels that are integers, got {_item(name, y, fractional)}. "
@@ -147,7 +176,7 @@ def _check_labels(loss_name, y, low, high, classes, ignore_class, name):
     if bad is not None and ignore_class is not None:
         bad &= y != ignore_class
     if bad is None or not bad.any():
-        return _warn_never_seen(high, classes, y)
+        return _warn_never_seen(high, classes, y) if whole else None
     if low < 0:
         advice = (
             f"Two classes -1 and 1? Use (y + 1) // 2. A mark for rows to leave out? "
@@ -171,6 +200,17 @@ def _warn_never_seen(highest, classes, y):
         warnings.warn(
             f"The last layer has {classes} outputs and the highest class among {rows} targets is "
             f"{seen - 1}: {classes - seen} classes are never seen. Use Dense({seen}).",
+            stacklevel=_outside(),
+        )
+
+
+def _warn_no_shares(loss_name, y, low, high, name):
+    """Targets of several classes that are no shares of 1."""
+    if low < 0 or high > 1:
+        bad = (y < 0) | (y > 1)
+        warnings.warn(
+            f"{loss_name} expects targets from 0 to 1, got {_item(name, y, bad)}. One-hot rows and "
+            "probabilities are accepted. Use to_categorical(y) for class numbers.",
             stacklevel=_outside(),
         )
 
@@ -204,7 +244,7 @@ def _index(bad):
 def _item(name, y, bad):
     """`y[3] = 7`: the first entry for which `bad` is True."""
     value = y.reshape(-1)[int(bad.argmax())].item()
-    shown = int(value) if value == int(value) and abs(value) < 1e15 else value
+    shown = int(value) if value == int(value) and abs(value) < 1e15 else f"{value:.6g}"
     return f"{name}[{_index(bad)}] = {shown}"
 
 

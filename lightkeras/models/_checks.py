@@ -101,7 +101,9 @@ def _misfit(model, wanted, shape, name):
         hint = f"It expects {wanted[-1]} features, {name} has {shape[-1]}."
     elif len(wanted) == 2 and len(shape) > 2 and wanted[1] == np.prod(shape[1:]):
         hint = f"Type {name}.reshape(-1, {wanted[1]}), or add a Flatten() layer."
-    return ValueError(f"{model.name!r} was built for x of shape {wanted}, got {name} {shape}. {hint}")
+    return ValueError(
+        f"{model.name!r} was built for x of shape {wanted}, got {name} {shape}. {hint}"
+    )
 
 
 def _takes_bytes(model):
@@ -144,6 +146,7 @@ def check_targets(model, batches, names=("y", "sample_weight")):
     else:  # axes that differ from batch to batch
         shapes = [tuple(t.shape) for t in flatten(model._few_outputs(x))]
     if not whole:
+        _data.check_rows((x, y, w), ("x", *names))
         _data.check_weights(w, names[1])
     _check_parts(model, batches.y if whole else y, batches.w if whole else w, shapes, names, whole)
 
@@ -153,9 +156,7 @@ def _check_parts(model, y, w, shapes, names=("y", "sample_weight"), whole=True):
     outputs = {} if compiled.by_name else None
     targets = _aligned(y, outputs, compiled.names_out, names[0])
     weights = _aligned(w, outputs, compiled.names_out, names[1], spread=True)
-    for part, target, weight, shape in zip(
-        compiled.parts, targets, weights, shapes, strict=True
-    ):
+    for part, target, weight, shape in zip(compiled.parts, targets, weights, shapes, strict=True):
         if part.loss is None or not isinstance(target, torch.Tensor):
             continue
         name = f"{names[0]}[{part.name!r}]" if part.several else names[0]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lightkeras import _data, losses
+from lightkeras import _data
 from lightkeras import metrics as metrics_module
 from lightkeras._config import _outside
 from lightkeras._step import Compiled, rows_of
@@ -18,6 +18,7 @@ from lightkeras.layers import Layer
 from lightkeras.layers._layer import training_mode
 from lightkeras.layers._shapes import device_of
 from lightkeras.layers._weights import pending
+from lightkeras.models import _checks
 from lightkeras.optimizers import parameter_of
 
 __all__ = ["OneBatch", "Steps"]
@@ -126,13 +127,20 @@ class Steps(Layer):
     def _loss_of(self, x, y, w):
         """(loss, outputs) of a batch; the loss is added to its mean."""
         y_pred = self(x)
-        loss = self.compute_loss(x, y, y_pred, w)
+        try:
+            loss = self.compute_loss(x, y, y_pred, w)
+        except (RuntimeError, IndexError, TypeError, AttributeError):
+            reason = _checks.reason(self, y, y_pred)
+            if reason is None:
+                raise
+            raise reason from None
         self._compiled.loss_mean.add(loss, rows_of(y_pred))
         return loss, y_pred
 
     def _train_batch(self, x, y=None, w=None):
         compiled = self._compiled
         loss, y_pred = self._loss_of(x, y, w)
+        self._update_metrics(x, y, y_pred, w)  # first: where it fails, nothing has been learned
         if loss.requires_grad or self._can_learn():
             optimizer = compiled.optimizer
             optimizer.zero_grad()
@@ -140,7 +148,6 @@ class Steps(Layer):
                 loss = optimizer.scale_loss(loss)
             loss.backward()
             optimizer.step()
-        self._update_metrics(x, y, y_pred, w)
 
     def _can_learn(self):
         """Why a loss has no gradient: False where all weights are frozen, which is said once.
@@ -205,13 +212,13 @@ class Steps(Layer):
         """Before the first step: weights exist, losses and metrics are bound, targets are checked."""
         compiled = self._compiled
         self.__dict__["_step_logs"] = None
-        self._check_inputs(batches)
+        _checks.check_inputs(self, batches)
         own_step = self._overrides("train_step" if training else "test_step")
         first = compiled.parts is None
         if not (own_step and self.built) and (first or not self.built):
             self._first_look(batches, own_step)
         if not own_step and (first or not isinstance(batches, OneBatch)):
-            self._check_targets(batches)
+            _checks.check_targets(self, batches)
         if training:
             self._bind_optimizer()
         self.__dict__["_penalties"] = tuple(self._find_penalties())
@@ -223,53 +230,29 @@ class Steps(Layer):
     def _first_look(self, batches, own_step):
         """Run the first rows once, to build what is not built and to see the outputs' shapes."""
         x, y, _ = batches.peek()
-        few = lambda t: None if t is None else t[:2]  # noqa: E731
-        x, y = map_structure(few, x), map_structure(few, y)
         try:
-            with torch.no_grad(), training_mode(self, False):
-                y_pred = self(_to(x, device_of(self)))
+            y_pred = self._few_outputs(x)
         except TypeError:
             if own_step:  # a model that is only trained by its own step need have no call()
                 return
             raise
-        self.clear_losses()
+        _checks.check_head(self)
         if self._compiled.parts is None and not own_step:
-            self._compiled.bind(self.output_names, y, y_pred)
+            self._compiled.bind(self.output_names, _checks.few(y), y_pred)
+            self._compiled.seen = _checks.row_shapes(x)
 
-    def _check_inputs(self, batches):
-        """The shapes of x are those that the model was built for; arrays are looked at as a whole."""
-        if self._plan is None:
-            return
-        x = batches.peek()[0]
-        rows = getattr(batches, "rows", None)
-        for tensor, leaf in zip(self.inputs, self._leaves(x), strict=True):
-            _check_shape(self, tensor, (rows or leaf.shape[0], *leaf.shape[1:]))
-        if isinstance(x, torch.Tensor) and x.dtype is torch.uint8:
-            _data.warn_unscaled(x, any("Rescal" in type(m).__name__ for m in self.modules()))
+    def _few_outputs(self, x):
+        """Outputs of the first two rows."""
+        with torch.no_grad(), training_mode(self, False):
+            y_pred = self(_to(_checks.few(x), device_of(self)))
+        self.clear_losses()
+        return y_pred
 
-    def _check_targets(self, batches):
-        """Classes out of range, NaN, shapes that would broadcast: refused before the first step."""
-        y = getattr(batches, "y", None)
-        if y is None and self._compiled.parts and self._needs_y(batches):
-            raise ValueError(
-                f"{self.name!r} was compiled with a loss, which needs targets, and got no y. Pass "
-                "y, or "
-                "batches of (x, y)."
-            )
-        if y is None or not self._compiled.parts:
-            return
-        targets = (
-            flatten(y) if not isinstance(y, dict) else [y.get(n) for n in self._compiled.names_out]
-        )
-        for part, target, y_pred in zip(
-            self._compiled.parts, targets, self._compiled.shapes, strict=False
-        ):
-            if part.loss is not None and isinstance(target, torch.Tensor):
-                name = f"y[{part.name!r}]" if part.several else "y"
-                losses.check_targets(part.loss, target, (None, *y_pred[1:]), name)
-
-    def _needs_y(self, batches):
-        return any(p.loss is not None for p in self._compiled.parts) and batches.peek()[1] is None
+    def _check_validation(self, batches):
+        """What `fit` would only meet after the first epoch."""
+        _checks.check_inputs(self, batches, "x_val")
+        if not self._overrides("test_step"):
+            _checks.check_targets(self, batches, ("y_val", "sample_weight_val"))
 
     def _bind_optimizer(self):
         compiled = self._compiled
@@ -332,27 +315,6 @@ def _floats(named):
 
 def _name_of(loss):
     return loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
-
-
-def _check_shape(model, tensor, shape):
-    """Raise where an array of this shape cannot be the input `tensor`."""
-    wanted = tensor.shape
-    fits = len(wanted) == len(shape) and all(
-        w is None or w == n for w, n in zip(wanted[1:], shape[1:], strict=True)
-    )
-    squeezable = len(shape) == len(wanted) + 1 and shape[-1] == 1
-    if fits or squeezable or (len(shape) == len(wanted) - 1 and wanted[-1] == 1):
-        return
-    hint = "Reshape the data, or change the Input."
-    if shape == wanted[1:]:
-        hint = "For one sample, add the batch axis: x[None]."
-    elif len(shape) == len(wanted) and shape[1:-1] == wanted[1:-1]:
-        hint = f"It expects {wanted[-1]} features, x has {shape[-1]}."
-    elif len(wanted) == 2 and len(shape) > 2 and wanted[1] == np.prod(shape[1:]):
-        hint = f"Type x.reshape(-1, {wanted[1]}), or add a Flatten() layer."
-    raise ValueError(
-        f"{model.name!r} was built for x of shape {wanted}, got {tuple(shape)}. {hint}"
-    )
 
 
 def _to(tree, device):

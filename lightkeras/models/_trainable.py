@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import torch
 
-from lightkeras import _data, losses
+from lightkeras import _data
 from lightkeras._config import modernize, unexpected
 from lightkeras._flags import environment_flags, known_flags
 from lightkeras._step import Compiled
@@ -16,6 +16,7 @@ from lightkeras._tree import map_structure
 from lightkeras.callbacks._base import callback_list
 from lightkeras.layers._layer import training_mode
 from lightkeras.layers._shapes import device_of
+from lightkeras.models import _checks
 from lightkeras.models._steps import OneBatch, Steps, _to
 
 __all__ = ["Trainable"]
@@ -61,12 +62,7 @@ class Trainable(Steps):
         """
         if isinstance(metrics, str):
             metrics = [metrics]
-        if isinstance(optimizer, type):
-            raise ValueError(
-                f"compile(optimizer={optimizer.__name__}) is a class. An optimizer is a name or an "
-                "object. "
-                f"Type {optimizer.__name__}()."
-            )
+        _checks.check_options(optimizer, loss_weights, steps_per_execution, jit_compile, trainer)
         self.__dict__["_compiled"] = Compiled(
             optimizer,
             loss,
@@ -82,7 +78,7 @@ class Trainable(Steps):
         self.__dict__["_compiled_by_user"] = True
         if self.built:
             self._compiled.trained = [p for p in self.parameters() if p.requires_grad]
-        self._check_head()
+        _checks.check_head(self)
 
     @property
     def compiled(self):
@@ -115,16 +111,6 @@ class Trainable(Steps):
             )
         if self._compiled is None:
             self.__dict__["_compiled"] = Compiled("rmsprop", None, None, None, None)
-
-    def _check_head(self):
-        """Losses that cannot fit the last layer's activation are refused at `compile`."""
-        config = self._compiled.config["loss"]
-        if isinstance(config, (list, dict)) or self._plan is None or len(self.outputs) != 1:
-            return
-        last = self.outputs[0]._keras_history[0]
-        activation = getattr(last, "activation", None)
-        if config is not None and activation is not None and self.outputs[0].ndim:
-            losses.check_output(config, activation.__name__, self.outputs[0].shape[-1])
 
     # ---- fit ----------------------------------------------------------------------------------
 
@@ -181,7 +167,8 @@ class Trainable(Steps):
         old = _old_arguments(flags)
         epochs, verbose = old.pop("epochs", epochs), old.pop("verbose", verbose)
         self._need_compiled("fit")
-        _check_counts(epochs, initial_epoch, validation_freq)
+        _check_counts(epochs, initial_epoch)
+        validation_freq = _checks.check_frequency(validation_freq)
         flags = self._flags(trainer, flags)
         if validation_data is None and _data.validation_of(x) is not None:
             validation_data = _data.validation_of(x)
@@ -202,7 +189,7 @@ class Trainable(Steps):
         if validation_data is not None:
             val = _data.batches(
                 *_data.unpack_validation(validation_data, needs_y=y is not None),
-                batch_size=validation_batch_size or batch_size,
+                batch_size=batch_size if validation_batch_size is None else validation_batch_size,
                 steps=validation_steps,
                 caller="validate",
             )
@@ -210,6 +197,8 @@ class Trainable(Steps):
 
         with self._as_compiled():
             self._prepare(train, training=True)
+            if val is not None:
+                self._check_validation(val)
             return _training.fit(
                 self,
                 train,
@@ -314,7 +303,7 @@ class Trainable(Steps):
         batches = _data.batches(
             x, batch_size=batch_size, steps=steps, caller="predict", allow_empty=True
         )
-        self._check_inputs(batches)
+        _checks.check_inputs(self, batches)
         group = callback_list(callbacks, self, verbose, steps=batches.steps)
         group.on_predict_begin({})
         device, outputs, step = device_of(self), [], 0
@@ -376,9 +365,10 @@ class Trainable(Steps):
 
     def predict_on_batch(self, x):
         """Outputs for one batch, as NumPy arrays."""
+        x, _, _ = _data.one_batch(x, allow_empty=True)
+        _checks.check_inputs(self, OneBatch(x))
         with torch.no_grad(), training_mode(self, False):
-            x = map_structure(lambda leaf: _tensor(leaf, device_of(self)), x)
-            return map_structure(_to_host, self(x))
+            return map_structure(_to_host, self(_to(x, device_of(self))))
 
     # ---- Lightning ----------------------------------------------------------------------------
 
@@ -400,7 +390,7 @@ class Trainable(Steps):
         return LightningModel(self)
 
 
-def _check_counts(epochs, initial_epoch, validation_freq):
+def _check_counts(epochs, initial_epoch):
     for name, value, least in (("epochs", epochs, 0), ("initial_epoch", initial_epoch, 0)):
         if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
             raise ValueError(
@@ -421,15 +411,6 @@ def _old_arguments(flags):
     before = set(flags)
     modernize(["fit"], flags, current)
     return {k: flags.pop(k) for k in list(flags) if k in current and k not in before}
-
-
-def _tensor(leaf, device):
-    if isinstance(leaf, torch.Tensor):
-        return leaf.to(device)
-    array = np.asarray(leaf)
-    return torch.as_tensor(
-        array.astype("float32") if array.dtype == "float64" else array, device=device
-    )
 
 
 def _to_host(tensor):

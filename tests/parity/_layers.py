@@ -303,8 +303,9 @@ def _close(mine, theirs, what, rtol=1e-5, atol=1e-5):
 
 def _config(layer):
     """The config as JSON has it, without entries that only say that there is nothing."""
-    # Keras names DTypePolicy's module "keras" and finds it under both names.
-    text = json.dumps(layer.get_config()).replace('"keras.dtype_policies"', '"keras"')
-    config = json.loads(text)
-    empty = [k for k in ("activity_regularizer", "quantization_config") if config.get(k) is None]
-    return {k: v for k, v in config.items() if k not in empty}
+    empty = ("activity_regularizer", "quantization_config")
+
+    def shorter(pairs):
+        return {k: v for k, v in pairs.items() if v is not None or k not in empty}
+
+    return json.loads(json.dumps(layer.get_config()), object_hook=shorter)

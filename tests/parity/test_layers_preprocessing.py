@@ -215,6 +215,8 @@ def test_mixed_labels(numbers):
             results.append(make(k)(data))
         for key in results[0]:
             np.testing.assert_allclose(results[1][key], results[0][key], atol=1e-5, err_msg=key)
+    alone = layers.MixUp()({"images": IMAGES[0], "labels": labels[0]})
+    np.testing.assert_allclose(alone["labels"], labels[0])
 
 
 def test_beta_of_mix_up():

@@ -262,6 +262,33 @@ def test_masks_pass(name):
     check(lambda k: getattr(k.layers, name)(**kwargs), STEPS, mask=MASK, atol=5e-5)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda k: k.layers.SpectralNormalization(k.layers.Dense(4)),
+        lambda k: k.layers.SpectralNormalization(k.layers.Conv2D(4, 2), power_iterations=3),
+        lambda k: k.layers.SpectralNormalization(k.layers.Conv2DTranspose(4, 2)),
+    ],
+)
+def test_spectral_normalization(make):
+    layer = check(make, IMAGES, gradients=False, atol=5e-5)
+    before = layer.get_weights()
+    for _ in range(20):
+        layer(IMAGES, training=True)
+    kernel = layer.layer.kernel.value.detach()
+    assert abs(torch.linalg.matrix_norm(kernel.reshape(-1, kernel.shape[-1]), 2) - 1) < 1e-3
+    layer(IMAGES)
+    assert not np.array_equal(before[0], layer.get_weights()[0])
+
+
+def test_spectral_normalization_of_zeros():
+    layer = layers.SpectralNormalization(layers.Dense(2, kernel_initializer="zeros"))
+    layer.build((None, 3))
+    before = layer.vector_u.clone()
+    assert layer(np.ones((1, 3), "float32"), training=True).tolist() == [[0.0, 0.0]]
+    assert torch.equal(layer.vector_u, before)
+
+
 @pytest.mark.filterwarnings("ignore:You passed")
 def test_old_scaling():
     check(lambda k: k.layers.LayerNormalization(rms_scaling=True), IMAGES, atol=5e-5)
@@ -297,7 +324,9 @@ def test_mixed_precision(make, policy):
     torch.testing.assert_close(y, expected, rtol=2e-2, atol=2e-2)
 
 
-@pytest.mark.parametrize("name", ["BatchNormalization", *sorted({n for n, _ in OTHERS})])
+@pytest.mark.parametrize(
+    "name", ["BatchNormalization", "SpectralNormalization", *sorted({n for n, _ in OTHERS})]
+)
 def test_signatures(name):
     check_signature(name)
 
@@ -319,6 +348,16 @@ REFUSED = [
     (lambda: layers.GroupNormalization()(IMAGES), "groups=32", r"\[1, 2, 3, 6\]"),
     (lambda: layers.RMSNormalization(axis=4)(IMAGES), "axis=4", "axis=-1"),
     (lambda: layers.UnitNormalization(axis=4)(IMAGES), "axis=4", "axis=-1"),
+    (
+        lambda: layers.SpectralNormalization(layers.ReLU())(IMAGES),
+        "ReLU",
+        "neither kernel nor embeddings",
+    ),
+    (
+        lambda: layers.SpectralNormalization(layers.Dense(2), power_iterations=0),
+        "power_iterations=0",
+        "at least 1",
+    ),
 ]
 
 

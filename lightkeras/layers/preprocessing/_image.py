@@ -86,8 +86,12 @@ class ImageLayer(Layer):
             m = self._to_batch(masks, masks.dtype)
             m = self._augment(m, drawn, True) if augment else self._rest(m, True)
             new["segmentation_masks"] = self._as_given(m, masks)
-        if augment and data.get("labels") is not None:
-            new["labels"] = self._labels(data["labels"], drawn)
+        labels = data.get("labels")
+        if augment and labels is not None:
+            one = data["images"].ndim == 3
+            new["labels"] = (
+                self._labels(labels[None], drawn)[0] if one else self._labels(labels, drawn)
+            )
         return new
 
     def _check_keys(self, data):

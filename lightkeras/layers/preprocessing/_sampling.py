@@ -73,8 +73,9 @@ def resize(x, size, interpolation="bilinear", antialias=False):
     return _as_before(y, x.dtype)
 
 
-def fitting_box(height, width, target_height, target_width):
+def fitting_box(size, target):
     """(top, left, height, width) of the largest centered box with the target's proportions."""
+    (height, width), (target_height, target_width) = size, target
     box_height = max(min(height, width * target_height // target_width), 1)
     box_width = max(min(width, height * target_width // target_height), 1)
     return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width

@@ -89,7 +89,7 @@ class Resizing(_Sized):
     def _rest(self, x, masks=False):
         size = (self.height, self.width)
         if self.crop_to_aspect_ratio:
-            x = _cut(x, *fitting_box(*x.shape[2:], *size))
+            x = _cut(x, *fitting_box(x.shape[2:], size))
         elif self.pad_to_aspect_ratio:
             x = _padded(x, *size, self.fill_value)
         return resize(x, size, "nearest" if masks else self.interpolation, self.antialias)
@@ -137,5 +137,5 @@ class CenterCrop(_Sized):
 
 def fit(x, height, width, masks=False):
     """The largest centered part of these proportions, resized to the size."""
-    x = _cut(x, *fitting_box(*x.shape[2:], height, width))
+    x = _cut(x, *fitting_box(x.shape[2:], (height, width)))
     return resize(x, (height, width), "nearest" if masks else "bilinear")
