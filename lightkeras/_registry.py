@@ -200,6 +200,8 @@ def _object_config(obj):
     cls = type(obj)
     module, name = getattr(obj, "_keras_class", None) or (keras_module(cls), cls.__name__)
     registered = get_registered_name(cls) if module is None else None
+    if str(module).startswith("keras.src."):  # Keras's way with what it does not export
+        registered = name
     config = {
         "module": module or (None if cls.__module__ == "__main__" else cls.__module__),
         "class_name": name,

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 
 import keras
 import numpy as np
@@ -159,7 +160,8 @@ def plain(value):
 
 
 def graph_of(model):
-    config = json.loads(model.to_json())["config"]
+    text = re.sub(r"keras_tensor(_\d+)?CLONE", "CLONE", model.to_json())
+    config = json.loads(text)["config"]
     nodes = [
         (d["module"], d["class_name"], d["registered_name"], d["name"], plain(d["inbound_nodes"]))
         for d in config["layers"]
@@ -175,7 +177,7 @@ def test_graphs_are_stored_as_keras_does(make):
 @pytest.mark.parametrize("make", GRAPHS)
 def test_order_of_layers_and_weights(make):
     ours, theirs = make(lk), make(keras)
-    assert [la.name for la in ours.layers] == [la.name for la in theirs.layers]
+    assert [la[3] for la in graph_of(ours)[0]] == [la[3] for la in graph_of(theirs)[0]]
     assert [tuple(w.shape) for w in ours.weights] == [tuple(w.shape) for w in theirs.weights]
     ours.set_weights(theirs.get_weights())
     x = inputs_for(theirs)
@@ -190,7 +192,7 @@ def inputs_for(model):
             return numbers.integers(0, 10, (4, 5))
         return numbers.normal(size=(4, *tensor.shape[1:])).astype("float32")
 
-    tree = model.input
+    tree = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
     if isinstance(tree, dict):
         return {key: one(value) for key, value in tree.items()}
     return [one(t) for t in tree] if isinstance(tree, (list, tuple)) else one(tree)
@@ -285,13 +287,13 @@ def test_operations_go_both_ways(name):
     i, j = lk.Input((3, 4)), keras.Input((3, 4))
     ours, theirs = lk.Model(i, ours_fn(i)), keras.Model(j, keras_fn(j))
     x = np.random.default_rng(1).normal(size=(2, 3, 4)).astype("float32")
-    expected = theirs.predict(x, verbose=0)
+    run = lambda m, x: m(torch.from_numpy(x)).detach().numpy()
+    expected = run(theirs, x)
     kinds = lambda m: [(n[0], n[1]) for n in graph_of(m)[0]]
     assert kinds(ours) == kinds(theirs)
-    close(ours.predict(x, verbose=0), expected)
-    close(model_from_json(theirs.to_json()).predict(x, verbose=0), expected)
-    close(keras.models.model_from_json(ours.to_json()).predict(x, verbose=0), expected)
-    close(model_from_json(ours.to_json()).predict(x, verbose=0), expected)
+    restored = [model_from_json(m.to_json()) for m in (ours, theirs)]
+    for model in (ours, *restored, keras.models.model_from_json(ours.to_json())):
+        close(run(model, x), expected)
 
 
 def test_maximum_with_a_number_is_read():

@@ -37,6 +37,7 @@ from lightkeras._data._weights import ClassWeights, weight_tree
 from lightkeras._tree import map_structure
 
 __all__ = [
+    "Arrays",
     "Batches",
     "batches",
     "check_rows",
@@ -47,6 +48,7 @@ __all__ = [
     "unpack",
     "unpack_validation",
     "validation_of",
+    "warn_not_finite",
     "warn_unscaled",
 ]
 

@@ -170,7 +170,7 @@ class Layer(Weighted, metaclass=Configurable):
     def _general_call(self, args, kwargs):
         """Every call but that of a built layer with one tensor."""
         training = kwargs.pop("training", None) if kwargs and "training" in kwargs else None
-        if training is not None and bool(training) != self.training:
+        if training is not None and any(m.training != bool(training) for m in self.modules()):
             with training_mode(self, bool(training)):
                 return self._general_call(args, kwargs)
         leaves = flatten((args, kwargs))

@@ -160,10 +160,11 @@ class Gated(Layer):
             Last output, all outputs (or None), list of final states.
         """
         start = states
+        weights = self._weights(x.dtype)
+        self._check_shapes(x, states, weights[0].shape[1])
         if mask is not None:  # bring the steps that count to the front, in their order
             x = _pick(x, torch.argsort(~mask, dim=1, stable=True))
         x_mask, h_mask = self._masks(x) if training else (None, None)
-        weights = self._weights(x.dtype)
         one_mask = x_mask is None or len(x_mask) == 1
         if x_mask is not None and one_mask:
             x, x_mask = x * x_mask[0], None
@@ -179,6 +180,22 @@ class Gated(Layer):
         if mask is None:
             return states[0], trail[0], list(states)
         return _put_back(trail, start, mask, return_sequences)
+
+    def _check_shapes(self, x, states, size):
+        """torch's kernels do not check: they would read memory that is not theirs."""
+        if x.shape[-1] != size:
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r} got {x.shape[-1]} features a step (shape "
+                f"{tuple(x.shape)}). It was built for {size}. Give inputs of that size, or build a "
+                "new layer."
+            )
+        wanted = (len(x), self.units)
+        if len(states) != self.state_count or any(s.shape != wanted for s in states):
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r} got states of the shapes "
+                f"{', '.join(str(tuple(s.shape)) for s in states)}. It takes {self.state_count} of "
+                f"shape {wanted}. Type for example initial_state=layer.get_initial_state({len(x)})."
+            )
 
     def _loop(self, x, states, w_ih, w_hh, bias, x_mask, h_mask):
         """A list of all steps for each state."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from lightkeras import _registry
+from lightkeras._config import accepted
+from lightkeras._registry import is_ours
 from lightkeras.layers._layer import Layer
 
 __all__ = ["deserialize", "register", "serialize", "table"]
@@ -20,7 +22,7 @@ class _LayerTable(_registry.Table):
         number, seen = ("read", config.get("shared_object_id")), _registry.shared()
         if seen is not None and number in seen:
             return seen[number]
-        layer = super().deserialize(config, custom_objects)
+        layer = super().deserialize(self._known(config), custom_objects)
         if seen is not None and number[1] is not None:
             seen[number] = layer
         if build and config.get("build_config") and not layer.built:
@@ -29,6 +31,16 @@ class _LayerTable(_registry.Table):
             with _registry.custom_object_scope(custom_objects or {}):
                 layer.compile_from_config(config["compile_config"])
         return layer
+
+
+    def _known(self, config):
+        """A config without arguments of Keras that are not set and that a class of ours lacks."""
+        cls, given = self.entries.get(config["class_name"]), config.get("config")
+        if cls is None or not isinstance(given, dict) or not is_ours(config):
+            return config
+        names, closed = accepted(cls)
+        unset = {k for k, v in given.items() if v is None and k not in names} if closed else ()
+        return {**config, "config": {k: v for k, v in given.items() if k not in unset}}
 
 
 _table: _LayerTable | None = None

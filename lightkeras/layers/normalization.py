@@ -363,23 +363,25 @@ class SpectralNormalization(Wrapper):
 
     def build(self, input_shape=None):
         super().build(input_shape)
-        found = (getattr(self.layer, name, None) for name in ("kernel", "embeddings"))
-        kernel = next((w for w in found if w is not None), None)
-        if kernel is None:
+        if self._kernel is None:
             raise ValueError(
                 f"SpectralNormalization {self.name!r} got {type(self.layer).__name__}, which has "
                 "neither kernel nor embeddings. It takes a layer with one of them, for example "
                 "SpectralNormalization(layers.Conv2D(32, 3))."
             )
-        self.__dict__["_kernel"] = kernel
         start = initializers.TruncatedNormal(stddev=0.02)
-        shape = (1, kernel.shape[-1])
+        shape = (1, self._kernel.shape[-1])
         self.add_weight(name="vector_u", shape=shape, initializer=start, trainable=False)
+
+    @property
+    def _kernel(self):
+        found = (getattr(self.layer, name, None) for name in ("kernel", "embeddings"))
+        return next((weight for weight in found if weight is not None), None)
 
     @property
     def weights(self):
         """In Keras's order: the kernel, its estimate, then the rest of the layer inside."""
-        found, kernel = super().weights, self.__dict__.get("_kernel")
+        found, kernel = super().weights, self._kernel
         return found if kernel is None else sorted(found, key=lambda w: w.path != kernel.path)
 
     variables = weights

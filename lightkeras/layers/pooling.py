@@ -229,9 +229,6 @@ class _GlobalPool(Layer):
         first = 1 if self.data_format == "channels_last" else 2
         self._axes = tuple(range(first, first + self.rank))
 
-    def build(self, input_shape):
-        pass
-
 
 class _GlobalMaxPool(_GlobalPool):
     def call(self, x):
@@ -323,9 +320,6 @@ class _AdaptivePool(Layer):
         self.output_size = tuple_of(type(self).__name__, "output_size", output_size, self.rank)
         self.data_format = standardize_data_format(data_format)
         self.input_spec = InputSpec(ndim=self.rank + 2)
-
-    def build(self, input_shape):
-        pass
 
     def call(self, x):
         if self.data_format == "channels_first":

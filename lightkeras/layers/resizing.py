@@ -62,9 +62,6 @@ class _UpSampling(Layer):
         self.data_format = standardize_data_format(data_format)
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
-    def build(self, input_shape):
-        pass
-
     def call(self, x):
         if self.data_format == "channels_first":
             return _upsampled(x, self.size, self._mode)
@@ -88,9 +85,6 @@ class UpSampling1D(Layer):
         super().__init__(**kwargs)
         self.size = tuple_of("UpSampling1D", "size", size, 1)[0]
         self.input_spec = InputSpec(ndim=3)
-
-    def build(self, input_shape):
-        pass
 
     def call(self, x):
         x = x.unsqueeze(1).permute(TO_FIRST[2])  # (batch, time, c) -> (batch, c, 1, time)

@@ -90,8 +90,8 @@ class TimeDistributed(Wrapper):
         if mask is not None and mask.shape[:2] != x.shape[:2]:
             raise ValueError(
                 f"TimeDistributed {self.name!r} got a mask of shape {tuple(mask.shape)} for an "
-                f"TimeDistributed {self.name!r} got a mask of shape {tuple(mask.shape)} for an "
-                f"input of shape {tuple(x.shape)}. A mask starts with (batch, time), as the input "
+                f"input of shape {tuple(x.shape)}. A mask starts with (batch, time), as the "
+                "input does. Check which of the two is transposed."
             )
         mask = mask if self.layer._takes_mask else None
         training = self.training if training is None else training

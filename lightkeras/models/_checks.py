@@ -51,9 +51,11 @@ def check_inputs(model, batches, name="x"):
         batches: What has `peek()`; `rows` tells the size of whole arrays.
         name: What x is called in errors.
     """
+    x = batches.peek()[0]
+    if isinstance(batches, _data.Batches) and not isinstance(batches, _data.Arrays):
+        _data.warn_not_finite(x, name)  # of arrays it has been said
     if model._plan is None:
         return
-    x = batches.peek()[0]
     rows = getattr(batches, "rows", None)
     for tensor, leaf in zip(model.inputs, model._leaves(x), strict=True):
         if leaf is None:
@@ -102,7 +104,7 @@ def _misfit(model, wanted, shape, name):
     elif len(wanted) == 2 and len(shape) > 2 and wanted[1] == np.prod(shape[1:]):
         hint = f"Type {name}.reshape(-1, {wanted[1]}), or add a Flatten() layer."
     return ValueError(
-        f"{model.name!r} was built for x of shape {wanted}, got {name} {shape}. {hint}"
+        f"{model.name!r} was built for x of shape {wanted}, got {name} of shape {shape}. {hint}"
     )
 
 
@@ -145,7 +147,7 @@ def check_targets(model, batches, names=("y", "sample_weight")):
         shapes = model._compiled.shapes
     else:  # axes that differ from batch to batch
         shapes = [tuple(t.shape) for t in flatten(model._few_outputs(x))]
-    if not whole:
+    if not isinstance(batches, _data.Arrays):  # of which it has been seen to
         _data.check_rows((x, y, w), ("x", *names))
         _data.check_weights(w, names[1])
     _check_parts(model, batches.y if whole else y, batches.w if whole else w, shapes, names, whole)

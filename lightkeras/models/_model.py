@@ -442,7 +442,7 @@ def _ordered_operations(plan):
         if operation not in input_ops:
             stack += reversed(node.input_tensors)
     for op in input_ops:
-        met.setdefault(id(op), len(met))
+        met.setdefault(id(op), -1)  # no output needs it: first among the last
     node_depth, op_depth = {}, {}
     for node in reversed(plan.nodes):
         own = max(node_depth.get(id(node), 0), op_depth.get(id(node.operation), 0))

@@ -13,7 +13,7 @@ from lightkeras import _data
 from lightkeras import metrics as metrics_module
 from lightkeras._config import _outside
 from lightkeras._step import Compiled, rows_of
-from lightkeras._tree import flatten, map_structure
+from lightkeras._tree import map_structure
 from lightkeras.layers import Layer
 from lightkeras.layers._layer import training_mode
 from lightkeras.layers._shapes import device_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import warnings
 
@@ -10,6 +11,7 @@ import torch
 
 from lightkeras import _data
 from lightkeras._config import modernize, unexpected
+from lightkeras._device import use_device
 from lightkeras._flags import environment_flags, known_flags
 from lightkeras._step import Compiled
 from lightkeras._tree import map_structure
@@ -22,11 +24,27 @@ from lightkeras.models._steps import OneBatch, Steps, _to
 __all__ = ["Trainable"]
 
 
+def names_checked(method):
+    """Decorator: an argument that the method does not have is refused, and the closest one named."""
+    parameters = inspect.signature(method).parameters.values()
+    known = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD} - {"self"}
+
+    @functools.wraps(method)
+    def call(self, *args, **kwargs):
+        if not kwargs.keys() <= known:
+            strange = next(name for name in kwargs if name not in known)
+            raise unexpected(method.__name__, strange, known)
+        return method(self, *args, **kwargs)
+
+    return call
+
+
 class Trainable(Steps):
     """The training half of a model: compile, fit, evaluate, predict."""
 
     # ---- compile ------------------------------------------------------------------------------
 
+    @names_checked
     def compile(
         self,
         optimizer="rmsprop",
@@ -215,26 +233,22 @@ class Trainable(Steps):
     def _flags(self, trainer, flags):
         """Trainer flags of all sources, the weakest first; unknown names are refused."""
         known = set(inspect.signature(Trainable.fit).parameters) - {"self", "flags", "x", "y"}
-        if flags:
-            names = set(known_flags())
-            strange = [k for k in flags if k not in names]
-            if strange:
-                close = unexpected("fit", strange[0], known)
-                raise (
-                    close
-                    if "Did you mean" in str(close)
-                    else unexpected("fit", strange[0], known | names)
-                )
-        own = self._compiled.options.get("trainer") or {}
-        return {
-            **environment_flags(),
-            **own,
+        given = {
+            **(self._compiled.options.get("trainer") or {}),
             **(trainer if isinstance(trainer, dict) else {}),
             **flags,
         }
+        names = set(known_flags()) if given else set()
+        for name in given:
+            if name not in names:
+                error = unexpected("fit", name, known)
+                close = "Did you mean" in str(error)
+                raise error if close else unexpected("fit", name, known | names)
+        return {**environment_flags(), **given}
 
     # ---- evaluate, predict --------------------------------------------------------------------
 
+    @names_checked
     def evaluate(
         self,
         x=None,
@@ -257,10 +271,6 @@ class Trainable(Steps):
         Returns:
             The loss, or a list of the values that `metrics_names` names.
         """
-        if kwargs:
-            raise unexpected(
-                "evaluate", next(iter(kwargs)), inspect.signature(self.evaluate).parameters
-            )
         self._need_compiled("evaluate")
         batches = _data.batches(
             x, y, sample_weight, batch_size=batch_size, steps=steps, caller="evaluate"
@@ -277,7 +287,7 @@ class Trainable(Steps):
         batches = batches.on(device_of(self))
         group.on_test_begin({})
         run, hooks, step = self._run_step("test"), group.wants_test_batches, 0
-        with torch.no_grad(), training_mode(self, False):
+        with torch.no_grad(), training_mode(self, False), use_device(device_of(self)):
             for x, y, w in batches:
                 if hooks:
                     group.on_test_batch_begin(step, {})
@@ -291,6 +301,7 @@ class Trainable(Steps):
         group.on_test_end(logs)
         return logs
 
+    @names_checked
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """Outputs for data, in the order of its rows.
 
@@ -310,7 +321,7 @@ class Trainable(Steps):
         run = self.predict_step if self._overrides("predict_step") else None
         hooks = group.wants_predict_batches
         batches = batches.on(device)
-        with torch.no_grad(), training_mode(self, False):
+        with torch.no_grad(), training_mode(self, False), use_device(device_of(self)):
             for bx, _, _ in batches:
                 if hooks:
                     group.on_predict_batch_begin(step, {})
@@ -327,25 +338,27 @@ class Trainable(Steps):
 
     def _no_rows(self, batches):
         """Outputs for 0 rows: the right shape, no values."""
-        with torch.no_grad(), training_mode(self, False):
+        with torch.no_grad(), training_mode(self, False), use_device(device_of(self)):
             x = batches.peek()[0]
             one = map_structure(lambda t: t.new_zeros((1, *t.shape[1:])), x)
             return map_structure(lambda t: _to_host(t)[:0], self(one))
 
     # ---- single batches -----------------------------------------------------------------------
 
+    @names_checked
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """One training step on one batch; returns its loss and metrics."""
         self._need_compiled("train_on_batch")
         data = _data.one_batch(x, y, sample_weight, class_weight)
-        with self._as_compiled(), training_mode(self, True):
+        with self._as_compiled(), training_mode(self, True), use_device(device_of(self)):
             return self._on_batch("train", data, return_dict)
 
+    @names_checked
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         """Loss and metrics of one batch."""
         self._need_compiled("test_on_batch")
         data = _data.one_batch(x, y, sample_weight)
-        with torch.no_grad(), training_mode(self, False):
+        with torch.no_grad(), training_mode(self, False), use_device(device_of(self)):
             return self._on_batch("test", data, return_dict)
 
     def _on_batch(self, mode, data, return_dict):
@@ -367,7 +380,7 @@ class Trainable(Steps):
         """Outputs for one batch, as NumPy arrays."""
         x, _, _ = _data.one_batch(x, allow_empty=True)
         _checks.check_inputs(self, OneBatch(x))
-        with torch.no_grad(), training_mode(self, False):
+        with torch.no_grad(), training_mode(self, False), use_device(device_of(self)):
             return map_structure(_to_host, self(_to(x, device_of(self))))
 
     # ---- Lightning ----------------------------------------------------------------------------
