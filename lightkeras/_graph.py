@@ -171,11 +171,23 @@ def apply(operation, args, kwargs):
                     "model could not find again. A torch module can stand in a model as a layer. "
                     "Type layers.TorchModuleWrapper(module)(x)."
                 )
-        outputs = output_spec(operation.fn, args, kwargs)
+        try:
+            outputs = output_spec(operation.fn, args, kwargs)
+        except (RuntimeError, IndexError) as error:
+            raise _refused(operation.label, (args, kwargs), error) from None
     else:
         outputs = operation.compute_output_spec(*args, **kwargs)
     Node(operation, args, kwargs, outputs)
     return outputs
+
+
+def _refused(label, given, error):
+    shapes = " and ".join(str(t.shape) for t in flatten(given) if is_keras_tensor(t))
+    said = str(error).strip().partition("\n")[0][:200].rstrip(".")
+    return ValueError(
+        f"{label}() does not take a symbolic tensor of shape {shapes}: {said}. Its shapes and "
+        "arguments must go together. Change them, for example with a Reshape or Dense layer."
+    )
 
 
 # ---- shapes by running on the meta device -----------------------------------------------------
@@ -283,6 +295,7 @@ class Plan:
                 slots.setdefault(id(tensor), len(slots))
         self.size = len(slots)
         self.input_names = [t._keras_history[0].name if t._keras_history else t.name for t in ins]
+        self.ranks = [len(t.shape) for t in ins]
         self.out_slots = [slots[id(t)] for t in outs]
         self.single = len(outs) == 1 and is_keras_tensor(outputs)
         last_use = {slot: i for i, node in enumerate(self.nodes) for slot in _ins(node, slots)}

@@ -49,6 +49,7 @@ class Compiled:
         self.optimizer = self._optimizer(optimizer)
         self.loss_mean = LossMean(name="loss")
         self.parts = None  # one _Part per output, once outputs have been seen
+        self.named = []  # (name in the logs, metric) of the parts
         self.seen = None  # shapes of x without its rows, for which `shapes` are those of outputs
         self.checked = False  # whether the last layers have been looked at
         self.metrics = CompiledMetrics(self)
@@ -95,6 +96,7 @@ class Compiled:
             _Part(name, {k: v[i] for k, v in spread.items()}, targets[i], outs[i], len(outs) > 1)
             for i, name in enumerate(names)
         ]
+        self.named = _named_parts(self.parts)
         plain = isinstance(y_pred, torch.Tensor) and (y is None or isinstance(y, torch.Tensor))
         self.single = self.parts[0] if plain else None  # the short way, without trees
         self.names_out, self.by_name = names, isinstance(y_pred, dict)
@@ -163,25 +165,22 @@ class Compiled:
 
     def all_metrics(self):
         """(name in the logs, metric) of everything that adds up, the loss first."""
-        found = [("loss", self.loss_mean)]
-        for part in self.parts or ():
-            if part.several and part.loss is not None:
-                found.append((f"{part.name}_loss", part.loss_mean))
-            for metric in (*part.metrics, *part.weighted_metrics):
-                found.append(
-                    (f"{part.name}_{metric.name}" if part.several else metric.name, metric)
-                )
-        return found
+        return [("loss", self.loss_mean), *self.named]
 
     def names(self):
-        """Names of what `evaluate` returns, in its order: losses, then the metrics sorted."""
+        """Names of what `evaluate` returns, in its order.
+
+        The losses, then the metrics: as `compile` has them, but sorted if there are several outputs.
+        """
         found = self.all_metrics()
         losses_ = [name for name, metric in found if isinstance(metric, LossMean)]
         rest = [name for name, metric in found if not isinstance(metric, LossMean)]
         if self.parts is None:
             given = flatten([self.config["metrics"] or [], self.config["weighted_metrics"] or []])
             rest = [metrics.resolve(m, None, (1, 1), (1, 1)).name for m in given if m is not None]
-        return [*losses_, *sorted(rest)]
+        elif len(self.parts) > 1:
+            rest.sort()
+        return [*losses_, *rest]
 
     def results(self):
         """{name: tensor} of the values so far."""
@@ -232,28 +231,38 @@ class _Part:
         self.loss = None if spec["loss"] is None else losses.resolve(spec["loss"], y_shape, shape)
         self.weight = spec["loss_weights"]
         self.loss_mean = LossMean(name=f"{name}_loss")
-        seen: set[str] = set()
         self.metrics, self.weighted_metrics = (
             [
-                _unique(metrics.resolve(m, self.loss, y_shape, shape), seen)
-                for m in _listed(spec[what])
+                metrics.resolve(m, self.loss, y_shape, shape)
+                for m in flatten(spec[what])
+                if m is not None
             ]
             for what in ("metrics", "weighted_metrics")
         )
 
 
-def _unique(metric, seen):
-    name, n = metric.name, 1
-    while metric.name in seen:
-        metric.name, n = f"{name}_{n}", n + 1
-    seen.add(metric.name)
-    return metric
+def _named_parts(parts):
+    """(name in the logs, metric) of the outputs' losses, where there are several, and metrics."""
+    found: dict[str, metrics.Metric] = {}
+    with_loss = [part for part in parts if part.loss is not None]
+    for part in with_loss if len(with_loss) > 1 else ():
+        found[f"{part.name}_loss"] = part.loss_mean
+    for what in ("metrics", "weighted_metrics"):
+        for part in parts:
+            start = f"{part.name}_" if part.several else ""
+            for metric in getattr(part, what):
+                name = start + metric.name
+                if name in found and what == "weighted_metrics":
+                    name = f"{start}weighted_{metric.name}"
+                found[_free(name, found)] = metric
+    return list(found.items())
 
 
-def _listed(value):
-    if value is None:
-        return []
-    return list(value) if isinstance(value, (list, tuple)) else [value]
+def _free(name, taken):
+    free, n = name, 1
+    while free in taken:
+        free, n = f"{name}_{n}", n + 1
+    return free
 
 
 def rows_of(y_pred):

@@ -62,7 +62,10 @@ class _Variable(torch.Tensor):
 
     def numpy(self, *, force=True):
         """A copy on the host, also where a gradient is wanted or the weight is on a GPU."""
-        return torch.Tensor.numpy(self.detach().as_subclass(torch.Tensor), force=force).copy()
+        tensor = self.detach().as_subclass(torch.Tensor)
+        if tensor.dtype is torch.bfloat16:  # NumPy has no bfloat16
+            tensor = tensor.float()
+        return torch.Tensor.numpy(tensor, force=force).copy()
 
     def __array__(self, dtype=None, copy=None):
         return np.asarray(self.numpy(), dtype=dtype)

@@ -87,6 +87,7 @@ class Layer(Weighted, metaclass=Configurable):
         "batch_size",
     )
     _builds_by_running = True  # build() is the default one: it runs call() without numbers
+    _makes_mask = False  # compute_mask() gives one even where the input has none
     _casts_ints = False  # integer inputs become the compute dtype (layers with weights do this)
     input_spec: InputSpec | None = None
 
@@ -103,6 +104,8 @@ class Layer(Weighted, metaclass=Configurable):
         # Our own layers read self.training; a user's call() is handed the flag.
         cls._takes_training = "training" in names and users
         cls._takes_mask = "mask" in names
+        if "compute_mask" in own and users:
+            cls._makes_mask = True
         if "build" in own:
             cls.build = _building(own["build"])
             cls._builds_by_running = own.get("_builds_by_running", False)
@@ -157,6 +160,9 @@ class Layer(Weighted, metaclass=Configurable):
                     check_input(self, x.shape)  # raises our sentence where the shape is the cause
                     raise
         return self._general_call(args, kwargs)
+
+    def _check_shape(self, shape):
+        """Raise ValueError where the layer cannot compute with an input of this shape."""
 
     def call(self, *args, **kwargs):
         """What the layer computes; a subclass defines it."""
@@ -343,8 +349,8 @@ class Layer(Weighted, metaclass=Configurable):
             self.built
             and self.activity_regularizer is None
             and not self._takes_training
+            and not self._makes_mask
             and policy.compute_dtype == policy.variable_dtype
-            and type(self).compute_mask is Layer.compute_mask
         )
 
     def build_from_config(self, config):

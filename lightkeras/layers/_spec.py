@@ -74,9 +74,9 @@ def check_input(layer, shape):
             raise ValueError(
                 f"{who} expects {size} features on axis {axis}, its input has {shape[axis]} "
                 f"(shape {tuple(shape)}). It was built for {size}. Give inputs of that size, or "
-                "build "
-                "a new layer."
+                "build a new layer."
             )
+    layer._check_shape(tuple(shape))
 
 
 def _wrong_rank(who, wanted, rank, shape):

@@ -155,7 +155,10 @@ class BoundView:
 
     def numpy(self):
         """A copy on the host, in Keras's layout."""
-        return self.value.detach().as_subclass(torch.Tensor).cpu().numpy().copy()
+        tensor = self.value.detach().as_subclass(torch.Tensor)
+        if tensor.dtype is torch.bfloat16:  # NumPy has no bfloat16
+            tensor = tensor.float()
+        return tensor.cpu().numpy().copy()
 
     def __array__(self, dtype=None, copy=None):
         return np.asarray(self.numpy(), dtype=dtype)

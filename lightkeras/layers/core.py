@@ -283,6 +283,8 @@ class Lambda(Layer):
     [[2.0], [2.0]]
     """
 
+    _makes_mask = True
+
     def __init__(self, function, output_shape=None, mask=None, arguments=None, **kwargs):
         super().__init__(**kwargs)
         if not callable(function):

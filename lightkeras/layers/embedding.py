@@ -61,7 +61,7 @@ class Embedding(Layer):
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = constraints.get(embeddings_constraint)
         self.mask_zero = mask_zero
-        self.supports_masking = bool(mask_zero)
+        self.supports_masking = self._makes_mask = bool(mask_zero)
         self.autocast = False
         self.__dict__["_dtype_in"] = torch.int64  # ids keep their dtype, whatever the weights have
         if weights is not None:

@@ -19,7 +19,9 @@ __all__ = [
     "check_inputs",
     "check_options",
     "check_targets",
+    "check_torch_optimizer",
     "few",
+    "no_optimizer",
     "reason",
     "row_shapes",
 ]
@@ -68,11 +70,7 @@ def check_inputs(model, batches, name="x"):
 
 
 def _fits(wanted, shape):
-    """Whether the shapes are equal where both are known, but for a last axis of size 1."""
-    if len(shape) == len(wanted) + 1 and shape[-1] == 1:
-        shape = shape[:-1]
-    elif len(shape) == len(wanted) - 1 and wanted[-1] == 1:
-        shape = (*shape, 1)
+    """Whether the shapes are equal where both are known."""
     return len(wanted) == len(shape) and all(
         w is None or w == n for w, n in zip(wanted[1:], shape[1:], strict=True)
     )
@@ -253,6 +251,27 @@ def _finite(value):
         return True
     number = isinstance(value, (Real, np.number)) and not isinstance(value, (bool, np.bool_))
     return number and math.isfinite(value)
+
+
+def no_optimizer(model):
+    """The error for training a model that was compiled with `optimizer=None`."""
+    return ValueError(
+        f"{model.name!r} was compiled without an optimizer, which training needs. A name or an "
+        'object is accepted. Type model.compile("adam", ...).'
+    )
+
+
+def check_torch_optimizer(model):
+    """A torch optimizer brings its own parameters: some must be this model's."""
+    mine = {id(p) for p in model.parameters()}
+    groups = model._compiled.optimizer.param_groups
+    if mine and not any(id(p) in mine for group in groups for p in group["params"]):
+        kind = type(model._compiled.optimizer).__name__
+        raise ValueError(
+            f"The torch optimizer {kind} holds no parameter of {model.name!r}: nothing would be "
+            "learned. It must be made from this model's parameters, once it is built. Type "
+            f"torch.optim.{kind}(model.parameters())."
+        )
 
 
 def check_frequency(value):

@@ -118,12 +118,19 @@ class Model(Trainable):
                 f"{type(self).__name__} has no call() and was given no graph. A model computes in "
                 "call(self, inputs), or gets super().__init__(inputs, outputs). Add one of them."
             )
-        if type(inputs) is torch.Tensor and len(plan.input_names) == 1:
+        if type(inputs) is torch.Tensor and [inputs.ndim] == plan.ranks:
             return plan.run((inputs,))
         return plan.run(self._leaves(inputs))
 
     def _leaves(self, inputs):
-        """Tensors in the order of the plan's inputs, for a list, a dict by name, or one tensor."""
+        """Tensors in the order of the plan's inputs, for a list, a dict by name, or one tensor.
+
+        A last axis of size 1 is added or dropped where that gives the rank of the input.
+        """
+        leaves = self._ordered(inputs)
+        return [_ranked(leaf, t.shape) for leaf, t in zip(leaves, self.inputs, strict=True)]
+
+    def _ordered(self, inputs):
         plan = self._plan
         if isinstance(inputs, dict):
             keys = sorted(plan.inputs) if isinstance(plan.inputs, dict) else plan.input_names
@@ -394,6 +401,16 @@ class Model(Trainable):
     def to_json(self, **kwargs):
         """The architecture as JSON text; keyword arguments go to `json.dumps`."""
         return _functional.to_json(self, **kwargs)
+
+
+def _ranked(leaf, shape):
+    if not isinstance(leaf, torch.Tensor) or leaf.ndim == len(shape):
+        return leaf
+    if leaf.ndim == len(shape) + 1 and leaf.shape[-1] == 1:
+        return leaf.squeeze(-1)
+    if leaf.ndim == len(shape) - 1 and shape[-1] == 1:
+        return leaf.unsqueeze(-1)
+    return leaf
 
 
 def _check_ends(inputs, outputs):

@@ -80,6 +80,8 @@ class Sequential(Model):
 
     def pop(self, rebuild=True):
         """Take the top layer off; returns it."""
+        if not self._stack:
+            raise self._no_layers("pop")
         layer = self._stack.pop()
         self.__dict__["_chain"] = tuple(self.layers)
         for key in [k for k in self._graph_keys if self._modules[k] is layer]:
@@ -96,6 +98,12 @@ class Sequential(Model):
         if len(self._stack) > 1:
             self._grow()
         return layer
+
+    def _no_layers(self, what):
+        return ValueError(
+            f"{self.name!r} has no layers, so there is nothing to {what}. At least one is needed. "
+            "Type for example model.add(layers.Dense(1))."
+        )
 
     def _extend(self, layer):
         with named(self.name):
@@ -126,9 +134,11 @@ class Sequential(Model):
         self._set_plan(entry.output, self._end)
 
     def call(self, inputs, training=None, mask=None):
-        x = inputs
-        if type(x) is not torch.Tensor and self._plan is not None:
+        x, plan = inputs, self._plan
+        if plan is not None and (type(x) is not torch.Tensor or [x.ndim] != plan.ranks):
             (x,) = self._leaves(x)
+        if not self._stack:
+            raise self._no_layers("run")
         for layer in self._chain:
             x = layer(x)
         return x

@@ -256,13 +256,15 @@ class Steps(Layer):
 
     def _bind_optimizer(self):
         compiled = self._compiled
+        if compiled.optimizer is None and not self._overrides("train_step"):
+            raise _checks.no_optimizer(self)
         weights = [w for w in self.weights if w.requires_grad]
         if compiled.trained is None:
             compiled.trained = [p for p in self.parameters() if p.requires_grad]
         if isinstance(compiled.optimizer, torch.optim.Optimizer) and not hasattr(
             compiled.optimizer, "build"
         ):
-            return  # a torch optimizer knows its parameters
+            return _checks.check_torch_optimizer(self)
         if not weights:
             return
         if not getattr(compiled.optimizer, "built", False):

@@ -120,6 +120,22 @@ class Trainable(Steps):
         """The loss that `compile` was given."""
         return None if self._compiled is None else self._compiled.config["loss"]
 
+    def _option(self, name):
+        return None if self._compiled is None else self._compiled.options.get(name)
+
+    def _set_option(self, name, value):
+        self._need_compiled(name)
+        self._compiled.options[name] = self._compiled.config[name] = value
+
+    run_eagerly, jit_compile, steps_per_execution = (
+        property(
+            lambda self, name=name: self._option(name),
+            lambda self, value, name=name: self._set_option(name, value),
+            doc=f"`{name}` of `compile`.",
+        )
+        for name in ("run_eagerly", "jit_compile", "steps_per_execution")
+    )
+
     def _need_compiled(self, method):
         if self._compiled is None and not self._overrides("train_step"):
             raise ValueError(
@@ -372,7 +388,9 @@ class Trainable(Steps):
         """What `evaluate` returns: the logs, a list in Keras's order, or the only value."""
         if return_dict:
             return logs
-        names = [n for n in self._compiled.names() if n in logs]
+        names = [] if self._overrides("metrics") else self._compiled.names()
+        names += [m.name for m in self.metrics if m.name not in names]
+        names = [n for n in names if n in logs]
         values = [logs[n] for n in names] + [v for n, v in sorted(logs.items()) if n not in names]
         return values[0] if len(values) == 1 else values
 

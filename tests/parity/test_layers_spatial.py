@@ -565,7 +565,7 @@ def test_typos_are_caught():
 
 
 def test_a_later_input_that_is_too_small_gets_the_same_sentence():
-    for layer in (layers.Cropping2D(2),):
+    for layer in (layers.Cropping2D(2), layers.Conv2D(2, 3), layers.MaxPooling2D(3)):
         layer(torch.zeros(1, 8, 8, 1))
         with pytest.raises(ValueError, match=r"\(2, 2\)"):
             layer(torch.zeros(1, 2, 2, 1))
