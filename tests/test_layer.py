@@ -239,6 +239,13 @@ def test_add_loss_counts_once_per_call():
         assert [float(v) for v in model.losses] == [6, 6]
 
 
+def test_a_layer_by_itself_forgets_the_losses_of_its_last_call():
+    layer = Dense(3, activity_regularizer="l2")
+    for _ in range(3):
+        layer(torch.ones(2, 4))
+    assert len(layer.losses) == 1
+
+
 def test_regularizers_see_keras_layout_and_match_keras():
     make = lambda k: k.layers.Dense(3, kernel_regularizer="l2", activity_regularizer="l1")
     ours, theirs = make(lk), make(keras)

@@ -30,7 +30,7 @@ from lightkeras.layers._shapes import (
     shape_of,
     shapes_to_specs,
 )
-from lightkeras.layers._spec import InputSpec, check_input
+from lightkeras.layers._spec import InputSpec, check_input, check_tensor
 from lightkeras.layers._views import BoundView
 from lightkeras.layers._weights import Weighted, named
 
@@ -89,6 +89,7 @@ class Layer(Weighted, metaclass=Configurable):
     _builds_by_running = True  # build() is the default one: it runs call() without numbers
     _makes_mask = False  # compute_mask() gives one even where the input has none
     _casts_ints = False  # integer inputs become the compute dtype (layers with weights do this)
+    _is_ours = True
     input_spec: InputSpec | None = None
 
     def __init_subclass__(cls, **kwargs):
@@ -100,6 +101,7 @@ class Layer(Weighted, metaclass=Configurable):
             cls.call = own["forward"]
         names = list(inspect.signature(cls.call).parameters)[1:]
         users = not cls.__module__.startswith("lightkeras.")
+        cls._is_ours = not users
         cls._call_names = tuple(names)
         # Our own layers read self.training; a user's call() is handed the flag.
         cls._takes_training = "training" in names and users
@@ -129,6 +131,11 @@ class Layer(Weighted, metaclass=Configurable):
             known = inspect.signature(type(self).__init__).parameters
             raise unexpected(
                 type(self).__name__, strange[0], {*known, "name", "dtype", "trainable"}
+            )
+        if name is not None and (not isinstance(name, str) or "/" in name):
+            raise ValueError(
+                f"{type(self).__name__}(name={name!r}) is no name. A text without a slash is "
+                "accepted. Type name='encoder', or leave it out."
             )
         state = self.__dict__
         state["training"] = False  # as in Keras, calling a layer is inference unless told otherwise
@@ -214,15 +221,19 @@ class Layer(Weighted, metaclass=Configurable):
     def _masked_call(self, args, kwargs):
         first = args[0] if args else next(iter(kwargs.values()), None)
         mask = mask_of(first)
+        if self._added_losses and not Layer._in_model:
+            self._added_losses.clear()
         if self._takes_mask and mask is not None and "mask" not in kwargs:
             kwargs["mask"] = mask
         if self._takes_training and "training" not in kwargs:
             kwargs["training"] = self.training
         try:
             outputs = self._compute(args, kwargs)
-        except (RuntimeError, IndexError):
+        except (RuntimeError, IndexError, TypeError, AttributeError):
             if isinstance(first, Tensor):
                 check_input(self, first.shape)
+            elif self._is_ours:
+                check_tensor(self, args)
             raise
         if self.activity_regularizer is not None:
             for output in flatten(outputs):
@@ -317,7 +328,12 @@ class Layer(Weighted, metaclass=Configurable):
         }
         if shapes:
             check_input(self, next(iter(shapes.values())))
-        self._build(shapes)
+        try:
+            self._build(shapes)
+        except (TypeError, AttributeError, IndexError):
+            if self._is_ours:
+                check_tensor(self, args)
+            raise
         device = next((t.device for t in flatten(args) if isinstance(t, Tensor)), None)
         if device is not None and device.type not in ("cpu", "meta"):
             self.to(device)

@@ -226,10 +226,15 @@ class Gated(Layer):
 
     def _fusible(self, x):
         """Whether torch's kernel computes what the arguments ask for."""
-        return self.activation in _TANH and not (x.is_cuda and self._avoids_cudnn())
+        return self._kernel_knows() and not self._kernel_fails(x)
 
-    def _avoids_cudnn(self):
-        return getattr(self, "use_cudnn", "auto") is False
+    def _kernel_knows(self):
+        return self.activation in _TANH
+
+    def _kernel_fails(self, x):
+        # torch.compile takes the kernel apart, step by step, and gets its gradient wrong.
+        compiling = torch.compiler.is_compiling() and torch.is_grad_enabled()
+        return compiling or (x.is_cuda and getattr(self, "use_cudnn", "auto") is False)
 
 
 _TANH = (activations.tanh, torch.tanh)
@@ -272,7 +277,7 @@ class SimpleRNNBase(Gated):
     def _step(self, x, states, w_hh, _, h_mask):
         return (self.activation(self._recur(x, states[0], w_hh, h_mask).squeeze(0)),)
 
-    def _fusible(self, x):
+    def _kernel_knows(self):
         return self.activation in (*_TANH, activations.relu, torch.relu)
 
     def _fused(self, x, states, *weights):
@@ -303,8 +308,8 @@ class LSTMBase(Gated):
         c = gate(f) * c + gate(i) * act(g)
         return gate(o) * act(c), c
 
-    def _fusible(self, x):
-        return super()._fusible(x) and self.recurrent_activation in _SIGMOID
+    def _kernel_knows(self):
+        return super()._kernel_knows() and self.recurrent_activation in _SIGMOID
 
     def _fused(self, x, states, *weights):
         start = tuple(s.unsqueeze(0).contiguous() for s in states)
@@ -339,8 +344,9 @@ class GRUBase(Gated):
             new = self.activation(torch.addmm(x[2], r * last, w_hh[2]))
         return (new + z * (h - new),)
 
-    def _fusible(self, x):
-        return super()._fusible(x) and self.reset_after and self.recurrent_activation in _SIGMOID
+    def _kernel_knows(self):
+        sigmoid = self.recurrent_activation in _SIGMOID
+        return super()._kernel_knows() and self.reset_after and sigmoid
 
     def _fused(self, x, states, w_ih, w_hh, bias):
         biases = [] if bias is None else [bias[0], bias[1]]

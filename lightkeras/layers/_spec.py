@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["InputSpec", "check_input"]
+import numpy as np
+from torch import Tensor
+
+from lightkeras._graph import KerasTensor
+from lightkeras._tree import flatten
+
+__all__ = ["InputSpec", "check_input", "check_tensor"]
 
 
 class InputSpec:
@@ -77,6 +83,23 @@ def check_input(layer, shape):
                 "build a new layer."
             )
     layer._check_shape(tuple(shape))
+
+
+def check_tensor(layer, args):
+    """Raise TypeError where a layer of one input was called with something else than a tensor."""
+    given = args[0] if args else None
+    tensors = [t for t in flatten(given) if isinstance(t, (Tensor, KerasTensor, np.ndarray))]
+    many = isinstance(given, (list, tuple, dict))
+    if tensors and not (many and isinstance(layer.input_spec, InputSpec)):
+        return
+    what = f"a {type(given).__name__} of {len(given)}" if many else type(given).__name__
+    hint = "Convert numbers with np.asarray."
+    if tensors:
+        hint = "Join several, for example with Concatenate()([a, b])."
+    raise TypeError(
+        f"{type(layer).__name__} {layer.name!r} got {what if args else 'nothing'}. It takes one "
+        f"tensor, array or symbolic tensor. {hint}"
+    )
 
 
 def _wrong_rank(who, wanted, rank, shape):

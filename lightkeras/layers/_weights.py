@@ -52,6 +52,7 @@ class Weighted(torch.nn.Module):
     _name: str
     _rows: list[Row]  # one per own weight
     _added_losses: list[Tensor]
+    _in_model = False  # a model is being called; it forgets old losses for all its layers
     _trainable: bool
     built: bool
 
@@ -231,6 +232,11 @@ class Weighted(torch.nn.Module):
         Raises:
             ValueError: the number of arrays or a shape differs.
         """
+        if isinstance(weights, str) or not hasattr(weights, "__iter__"):
+            raise TypeError(
+                f"set_weights() got {type(weights).__name__}. A list of arrays is accepted, as "
+                "get_weights() returns it. Type layer.set_weights([kernel, bias])."
+            )
         mine, given = self.weights, list(weights)
         if len(mine) != len(given):
             names = ", ".join(f"{w.path} {tuple(w.shape)}" for w in mine[:10])
@@ -305,6 +311,7 @@ class Weighted(torch.nn.Module):
                 value = torch.as_tensor(value)
                 if not self._added_losses:
                     pending.append(self)
+                self.__dict__["_direct"] = False  # the next call has something to forget
                 self._added_losses.append(value.mean() if value.ndim else value)
 
     def clear_losses(self):

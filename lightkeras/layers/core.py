@@ -71,7 +71,12 @@ class InputLayer(Layer):
             batch_shape, dtype = input_tensor.shape, dtype or input_tensor.dtype
         if batch_shape is None:
             shape = given if shape is None else shape
-            batch_shape = (batch_size, *_sample_shape(shape))
+            batch_shape = (_batch_size(batch_size), *_sample_shape(shape))
+        elif shape is not None:
+            raise ValueError(
+                f"Input() got shape={shape} and batch_shape={batch_shape}. One of them is "
+                "accepted; batch_shape holds the batch size first. Leave one out."
+            )
         self.__dict__["batch_shape"] = tuple(batch_shape)
         self.__dict__["_input_dtype"] = dtype or "float32"
         self.sparse, self.ragged, self.optional = bool(sparse), bool(ragged), optional
@@ -100,6 +105,16 @@ class InputLayer(Layer):
             "name": self.name,
             "optional": self.optional,
         }
+
+
+def _batch_size(size):
+    whole = hasattr(size, "__index__") and not isinstance(size, bool)
+    if size is None or (whole and size > 0):
+        return size
+    raise ValueError(
+        f"Input(batch_size={size!r}) is not a size. A positive whole number is accepted, or None for "
+        "batches of any size. Leave it out."
+    )
 
 
 def _sample_shape(shape):

@@ -80,15 +80,23 @@ class Embedding(Layer):
         if x.dtype is not torch.int64 and x.dtype is not torch.int32:
             x = x.to(torch.int64)
         try:
-            return F.embedding(x, self.weight)
+            y = F.embedding(x, self.weight)
         except IndexError:
             raise self._out_of_range(x) from None
+        if self.mask_zero:
+            y._keras_mask = x != 0
+        return y
 
     def _compute(self, args, kwargs):
         y = self._call_impl(*args, **kwargs)
         policy = self.dtype_policy
         mixed = policy.compute_dtype != policy.variable_dtype
-        return y.to(torch_dtype(policy.compute_dtype)) if mixed else y
+        if not mixed:
+            return y
+        new = y.to(torch_dtype(policy.compute_dtype))
+        if self.mask_zero:
+            new._keras_mask = y._keras_mask
+        return new
 
     def _out_of_range(self, x):
         wrong = x[(x < 0) | (x >= self.input_dim)]

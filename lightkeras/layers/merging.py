@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from lightkeras.layers._layer import Layer
 
@@ -52,6 +53,19 @@ class _Merge(Layer):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True
+
+    def __call__(self, *args, **kwargs):
+        if self._direct and len(args) == 1 and not kwargs and type(args[0]) is list:
+            for x in args[0]:
+                if (
+                    type(x) is not Tensor
+                    or x.dtype is not self._dtype_in
+                    or hasattr(x, "_keras_mask")
+                ):
+                    break
+            else:  # plain tensors without masks go straight to torch
+                return self._call_impl(args[0])
+        return self._general_call(args, kwargs)
 
     def build(self, input_shape):
         if not all(isinstance(shape, (tuple, list)) for shape in input_shape or (None,)):

@@ -7,6 +7,7 @@ import warnings
 
 import torch
 
+from lightkeras import saving
 from lightkeras._graph import KerasTensor, Plan, is_keras_tensor, output_spec
 from lightkeras._registry import did_you_mean, to_snake, unique_name
 from lightkeras._tree import flatten
@@ -97,17 +98,16 @@ class Model(Trainable):
             self._graph_keys.append(key)
 
     def __call__(self, *args, **kwargs):
-        if self._inside:
+        if Layer._in_model:
             return super().__call__(*args, **kwargs)
         if pending:  # a new call of the outermost model forgets the losses of the last one
             self.clear_losses()
-        Model._inside = True
+        Layer._in_model = True
         try:
             return super().__call__(*args, **kwargs)
         finally:
-            Model._inside = False
+            Layer._in_model = False
 
-    _inside = False
     _builds_by_running = True
 
     def call(self, inputs, training=None, mask=None):
@@ -308,25 +308,23 @@ class Model(Trainable):
 
     # ---- files --------------------------------------------------------------------------------
 
-    def save(self, filepath, overwrite=True, **kwargs):
+    def save(self, filepath, overwrite=True, zipped=None, **kwargs):
         """Write the model (architecture, weights, compile arguments, optimizer) to a file.
 
         Args:
             filepath: Ends in `.keras`.
             overwrite: Whether an existing file may be replaced.
+            zipped: Kept for Keras's sake; files are always archives.
+            include_optimizer: Whether the optimizer is written.
 
         Raises:
             ValueError: the ending is not known.
             FileExistsError: the file exists and `overwrite` is false.
         """
-        from lightkeras import saving
-
-        saving.save_model(self, filepath, overwrite=overwrite, **kwargs)
+        saving.save_model(self, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
     def save_weights(self, filepath, overwrite=True):
         """Write the weights to a `.weights.h5` or `.safetensors` file."""
-        from lightkeras import saving
-
         saving.save_weights(self, filepath, overwrite=overwrite)
 
     def load_weights(self, filepath, skip_mismatch=False, **kwargs):
@@ -335,9 +333,12 @@ class Model(Trainable):
         Args:
             filepath: A `.weights.h5`, `.safetensors` or `.keras` file.
             skip_mismatch: Leave weights alone that are missing or have another shape.
-        """
-        from lightkeras import saving
+            objects_to_skip: Layers to leave alone.
+            check_finite: Whether NaN and infinity are refused.
 
+        Raises:
+            LoadError: the file is damaged or does not fit; nothing was changed.
+        """
         saving.load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
 
     def get_config(self):

@@ -44,6 +44,7 @@ class Steps(Layer):
     output_names: Any
     loss: Any
     _penalties: tuple = ()  # (regularizer, view, parameter) of the weights that are trained
+    _attached: tuple = ()  # metrics set as attributes, found before the first step
 
     def _overrides(self, name):
         return getattr(type(self), name) is not getattr(Steps, name)
@@ -72,13 +73,13 @@ class Steps(Layer):
         """Start all metrics anew."""
         if self._compiled is not None:
             self._compiled.reset()
-        for metric in self.metrics:
+        for metric in self.metrics if self._overrides("metrics") else self._own_metrics():
             metric.reset_state()
 
     def get_metrics_result(self):
         """{name: value} of all metrics so far."""
         result = self._compiled.results() if self._compiled is not None else {}
-        for metric in self._own_metrics():
+        for metric in self._attached:
             value = metric.result()
             result.update(value if isinstance(value, dict) else {metric.name: value})
         return result
@@ -201,9 +202,9 @@ class Steps(Layer):
         """{name: float} of the epoch so far; reads tensors back from the device."""
         named = self.__dict__.get("_step_logs")
         if named is None:
-            named = self._compiled.results()
+            named = self.get_metrics_result()
         elif not self._overrides("train_step"):
-            named = {**self._compiled.results(), **named}
+            named = {**self.get_metrics_result(), **named}
         return dict(sorted(_floats(named).items()))
 
     # ---- getting ready ------------------------------------------------------------------------
@@ -222,6 +223,7 @@ class Steps(Layer):
         if training:
             self._bind_optimizer()
         self.__dict__["_penalties"] = tuple(self._find_penalties())
+        self.__dict__["_attached"] = tuple(self._own_metrics())
 
     def _first_batch(self, x, y=None, w=None):
         """Build and bind from one batch: what a Trainer of the user's own brings."""

@@ -25,6 +25,16 @@ def parameter_of(variable):
     return getattr(variable, "parameter", variable)
 
 
+class _Reordered(State):
+    """A slot whose gates Keras orders otherwise: a copy, whose assignments go to the slot, too."""
+
+    def assign(self, value):
+        super().assign(value)
+        view, slot = self.home
+        slot.copy_(view.to_torch(self.as_subclass(torch.Tensor)))
+        return self
+
+
 class Stateful(torch.optim.Optimizer, metaclass=Configurable):
     """Parameters and slots of an optimizer; `Optimizer` adds the step."""
 
@@ -212,7 +222,7 @@ class Stateful(torch.optim.Optimizer, metaclass=Configurable):
     # ---- Keras's files --------------------------------------------------------------------------
 
     def _face(self, index, tensor):
-        """A tensor of the parameter's shape as Keras sees it; shares its memory."""
+        """A tensor of the parameter's shape as Keras sees it; shares its memory where it can."""
         view = self._views[index]
         same = tensor.shape == self._params[index].shape
         return view.to_keras(tensor) if view is not None and same else tensor
@@ -231,7 +241,11 @@ class Stateful(torch.optim.Optimizer, metaclass=Configurable):
         return found + [Rate(group[n], self._group_setter(n, float)) for n in self._group_numbers]
 
     def _named(self, index, name):
-        state = State(self._face(index, self._slots[name][index]))
+        slot, view = self._slots[name][index], self._views[index]
+        face = self._face(index, slot)
+        copied = view is not None and face.data_ptr() != slot.data_ptr()
+        state = _Reordered(face) if copied else State(face)
+        state.home = (view, slot) if copied else None
         state.path = f"{self.name}/{self._paths[index].replace('/', '_')}_{name}"
         return state
 

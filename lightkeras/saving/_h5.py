@@ -106,6 +106,18 @@ def listing(h5, where):
     Raises:
         LoadError: the file holds links, unknown dtypes or filters, or declares more than it has.
     """
+    try:
+        return _listing(h5, where)
+    except LoadError:
+        raise
+    except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise LoadError(
+            f"{where} is a damaged HDF5 file: {error}. It cannot be read whole. Get it again, or use an "
+            "older copy."
+        ) from None
+
+
+def _listing(h5, where):
     found, todo, seen = {}, [("", h5)], set()
     while todo:
         path, group = todo.pop()
@@ -127,10 +139,7 @@ def _child(group, name, where, path, seen):
     link = group.get(name, getlink=True)
     if not isinstance(link, h5py.HardLink):
         raise _strange(where, path, f"is a {type(link).__name__}, a link to somewhere else")
-    try:
-        child = group[name]
-    except (KeyError, OSError, RuntimeError, ValueError) as error:
-        raise _strange(where, path, f"cannot be opened ({error})") from None
+    child = group[name]
     if not isinstance(child, (h5py.Group, h5py.Dataset)):
         raise _strange(where, path, f"is a {type(child).__name__}")
     address = h5py.h5o.get_info(child.id).addr

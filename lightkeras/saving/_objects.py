@@ -244,7 +244,7 @@ def check(config, where):
         elif name not in _SPECIAL and not _is_known(value, name):
             module = str(value.get("module"))
             unknown = foreign if module.split(".")[0] in ("keras", "lightkeras") else own
-            unknown.setdefault(value["config"] if name == "function" else name, module)
+            unknown.setdefault(str(value["config"]) if name == "function" else name, module)
     if foreign:
         names = [f"{name} of {module}" for name, module in foreign.items()]
         raise LoadError(
@@ -274,9 +274,8 @@ def _objects_in(config):
 def _is_known(value, name):
     if name == "function":
         stored = value["config"]
-        if _registry.lookup_custom(stored) is not None:
-            return True
-        return isinstance(stored, str) and any(stored in t.entries for t in _slots().values())
+        known = isinstance(stored, str) and any(stored in t.entries for t in _slots().values())
+        return known or _registry.lookup_custom(stored) is not None
     try:
         ours = _registry.is_ours(value)
     except ValueError as error:
