@@ -27,9 +27,7 @@ class CNN(Sequential):
         self.add(Dense(128, activation="relu"))
         self.add(Dropout(0.5))
         self.add(Dense(num_classes, activation="softmax"))
-        self.compile(
-            loss="sparse_categorical_crossentropy", optimizer="rmsprop", metrics=["accuracy"]
-        )
+        self.compile(loss="sparse_categorical_crossentropy", optimizer="adam", metrics=["accuracy"])
 
 
 def main(argv=None):

@@ -184,6 +184,8 @@ def accepted(cls):
 class Configurable(type):
     """Metaclass of all that has a config: layers, losses, metrics, optimizers, callbacks..."""
 
+    _proof: str | None = None  # an attribute that the constructor of a family leaves behind
+
     @property
     def __signature__(cls):  # help() and inspect show the constructor, not the call below
         if "_own_signature" in cls.__dict__:
@@ -208,6 +210,11 @@ class Configurable(type):
         if isinstance(obj, cls):
             obj.__dict__["_captured"] = (args, kwargs)
             obj.__init__(*args, **kwargs)
+            if cls._proof is not None and cls._proof not in obj.__dict__:
+                raise RuntimeError(
+                    f"{cls.__name__}.__init__() did not call super().__init__(), which sets up what "
+                    "every such object has. Make it the first line of __init__."
+                )
         return obj
 
 

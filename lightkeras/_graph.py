@@ -27,6 +27,8 @@ class KerasTensor:
         name: Shown in errors.
     """
 
+    ragged = False
+
     def __init__(self, shape, dtype="float32", name=None, sparse=False):
         self.shape = tuple(shape)
         self.dtype = dtype_name(dtype)
@@ -42,7 +44,10 @@ class KerasTensor:
     rank = ndim
 
     def __repr__(self):
-        return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
+        return (
+            f"<KerasTensor shape={self.shape}, dtype={self.dtype}, sparse={self.sparse}, "
+            f"ragged={self.ragged}, name={self.name}>"
+        )
 
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):
@@ -297,7 +302,7 @@ class Plan:
         self.input_names = [t._keras_history[0].name if t._keras_history else t.name for t in ins]
         self.ranks = [len(t.shape) for t in ins]
         self.out_slots = [slots[id(t)] for t in outs]
-        self.single = len(outs) == 1 and is_keras_tensor(outputs)
+        self.single = is_keras_tensor(outputs) or is_keras_tensor(_only(outputs))
         last_use = {slot: i for i, node in enumerate(self.nodes) for slot in _ins(node, slots)}
         keep = set(self.out_slots)
         self.steps = [
@@ -321,6 +326,11 @@ class Plan:
         if self.single:
             return values[self.out_slots[0]]
         return pack(self.outputs, [values[s] for s in self.out_slots])
+
+
+def _only(tree):
+    """The item of a list of one, which a model returns without the list."""
+    return tree[0] if isinstance(tree, (list, tuple)) and len(tree) == 1 else None
 
 
 class _Slot(int):

@@ -311,9 +311,9 @@ def is_ours(config):
     ours = str(module).split(".")[0] in ("keras", "lightkeras")
     if ours and registered not in (None, config.get("class_name")):
         raise ValueError(
-            f"The config of {config.get('class_name')!r} has the registered name {registered!r}, and "
-            f"the module {module!r} of Keras. Only classes of one's own are registered. Take one of "
-            "both away."
+            f"The config of {config.get('class_name')!r} has the registered name {registered!r} "
+            f"and the module {module!r} of Keras. Only classes of one's own are registered. Take "
+            "one of both away."
         )
     return ours
 

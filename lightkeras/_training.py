@@ -450,7 +450,7 @@ class _Fit(LightningModel):
     def _reduced_logs(self):
         """Logs of the epoch; sums of several processes are added before they are read."""
         if _world() > 1 and not self.model._overrides("train_step"):
-            for _, metric in self.model._compiled.all_metrics():
+            for metric in self.model._all_metrics():
                 metric.reduce_states(_all_reduce)
         return self.model._logs()
 

@@ -26,7 +26,7 @@ def dense(k, units=3, **kwargs):
     return k.layers.Dense(units, **kwargs)
 
 
-# ---- graphs, each written once for both ---------------------------------------------------------
+# ---- graphs, each written once for both --------------------------------------------------
 
 
 def chain(k):
@@ -154,7 +154,9 @@ def plain(value):
     """A stored call without what Keras adds to it by itself."""
     if isinstance(value, dict):
         return {
-            k: plain(v) for k, v in value.items() if k != "training" and not (k == "mask" and v is None)
+            k: plain(v)
+            for k, v in value.items()
+            if k != "training" and not (k == "mask" and v is None)
         }
     return [plain(v) for v in value] if isinstance(value, (list, tuple)) else value
 
@@ -188,7 +190,11 @@ def inputs_for(model):
     numbers = np.random.default_rng(0)
 
     def one(tensor):
-        if len(tensor.shape) == 2 and tensor.shape[1] == 5 and "embedding" in str(model.layers[1].name):
+        if (
+            len(tensor.shape) == 2
+            and tensor.shape[1] == 5
+            and "embedding" in str(model.layers[1].name)
+        ):
             return numbers.integers(0, 10, (4, 5))
         return numbers.normal(size=(4, *tensor.shape[1:])).astype("float32")
 
@@ -223,7 +229,7 @@ def test_configs_go_both_ways(make):
     assert graph_of(Model.from_config(ours.get_config())) == graph_of(ours)
 
 
-# ---- operations -----------------------------------------------------------------------------------
+# ---- operations --------------------------------------------------------------------------
 
 OPERATIONS = {
     "relu": (torch.relu, lambda x: keras.ops.relu(x)),
@@ -322,11 +328,13 @@ def test_an_operation_without_a_name_in_keras_is_refused():
         lk.Model(x, torch.mean(x, 1, dtype=torch.float64)).to_json()
 
 
-# ---- stacks ---------------------------------------------------------------------------------------
+# ---- stacks ------------------------------------------------------------------------------
 
 
 def stack(k):
-    return k.Sequential([k.Input((4,)), dense(k, activation="relu"), k.layers.Dropout(0.1), dense(k)])
+    return k.Sequential(
+        [k.Input((4,)), dense(k, activation="relu"), k.layers.Dropout(0.1), dense(k)]
+    )
 
 
 def without(config, *keys):
@@ -337,11 +345,22 @@ def without(config, *keys):
 
 
 def test_stacks_are_stored_as_keras_does():
-    ignored = "shared_object_id quantization_config compile_config build_config".split()
+    ignored = ["shared_object_id", "quantization_config", "compile_config", "build_config"]
     ignored.append("activity_regularizer")  # Dense of Keras takes it and does not tell
     ours, theirs = (json.loads(stack(k).to_json()) for k in (lk, keras))
     assert without(ours, *ignored) == without(theirs, *ignored)
     assert ours["build_config"] == theirs["build_config"]
+
+
+def test_frozen_layers_stay_frozen():
+    for make in (stack, chain, nested):
+        model = make(lk)
+        model.trainable = False
+        model.layers[-1].trainable = True
+        again = model_from_json(model.to_json())
+        assert not again.trainable
+        assert [w.requires_grad for w in again.weights] == [w.requires_grad for w in model.weights]
+        assert again.to_json() == model.to_json()
 
 
 def test_unbuilt_stacks():
@@ -360,7 +379,7 @@ def test_stack_of_models_and_pop():
     assert again.output_shape == (None, 3)
 
 
-# ---- sharing, names, own classes --------------------------------------------------------------------
+# ---- sharing, names, own classes ---------------------------------------------------------
 
 
 def test_a_layer_in_two_places_is_one_layer_after_reading():
@@ -445,7 +464,9 @@ def test_own_layers():
     assert layers.deserialize(json.loads(json.dumps(layer))).built
 
 
-@pytest.mark.parametrize("cls, arguments", [(Net, {"units": 4}), (Graph, {"units": 5}), (Stack, {"units": 6})])
+@pytest.mark.parametrize(
+    "cls, arguments", [(Net, {"units": 4}), (Graph, {"units": 5}), (Stack, {"units": 6})]
+)
 def test_own_models(cls, arguments):
     model = cls(**arguments)
     if not model.built:
@@ -466,7 +487,7 @@ def test_functional_subclass_without_a_constructor():
     assert type(again) is Own and again.output_shape == (None, 2)
 
 
-# ---- refusals ---------------------------------------------------------------------------------------
+# ---- refusals ----------------------------------------------------------------------------
 
 
 def broken(change):
@@ -546,7 +567,7 @@ def test_bad_json_is_refused(text, match):
         model_from_json(text)
 
 
-# ---- clones -----------------------------------------------------------------------------------------
+# ---- clones ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("make", [*GRAPHS, stack])
@@ -566,7 +587,10 @@ def test_clones_keep_what_keras_keeps():
     clone = clone_model(model)
     assert clone.compiled and clone.loss == "mse" and clone.optimizer is not model.optimizer
     renamed = clone_model(
-        model, clone_function=lambda la: type(la).from_config({**la.get_config(), "name": la.name + "_new"})
+        model,
+        clone_function=lambda la: type(la).from_config(
+            {**la.get_config(), "name": la.name + "_new"}
+        ),
     )
     assert [la.name for la in renamed.layers] == [la.name + "_new" for la in model.layers]
     x = lk.Input((4,), name="mine")
@@ -588,7 +612,11 @@ def test_call_function_and_recursion():
         recursive=True,
         clone_function=lambda la: made.append(la.name) or type(la).from_config(la.get_config()),
     )
-    assert called == ["dense_2", "stack", "stack", "add"] or set(called) == {"dense_2", "stack", "add"}
+    assert called == ["dense_2", "stack", "stack", "add"] or set(called) == {
+        "dense_2",
+        "stack",
+        "add",
+    }
     assert "dense" in made and "stack" not in made  # cloned layer by layer
     assert len(clone.weights) == len(model.weights)
 

@@ -30,7 +30,7 @@ from lightkeras.layers._shapes import (
     shape_of,
     shapes_to_specs,
 )
-from lightkeras.layers._spec import InputSpec, check_input, check_tensor
+from lightkeras.layers._spec import FAILURES, InputSpec, check_input, explain
 from lightkeras.layers._views import BoundView
 from lightkeras.layers._weights import Weighted, named
 
@@ -86,10 +86,11 @@ class Layer(Weighted, metaclass=Configurable):
         "weights",
         "batch_size",
     )
+    _proof = "_rows"
     _builds_by_running = True  # build() is the default one: it runs call() without numbers
     _makes_mask = False  # compute_mask() gives one even where the input has none
     _casts_ints = False  # integer inputs become the compute dtype (layers with weights do this)
-    _is_ours = True
+    _is_ours = True  # what fails in it is about the input: see `explain`
     input_spec: InputSpec | None = None
 
     def __init_subclass__(cls, **kwargs):
@@ -101,7 +102,7 @@ class Layer(Weighted, metaclass=Configurable):
             cls.call = own["forward"]
         names = list(inspect.signature(cls.call).parameters)[1:]
         users = not cls.__module__.startswith("lightkeras.")
-        cls._is_ours = not users
+        cls._is_ours = own.get("_is_ours", not users)
         cls._call_names = tuple(names)
         # Our own layers read self.training; a user's call() is handed the flag.
         cls._takes_training = "training" in names and users
@@ -163,8 +164,8 @@ class Layer(Weighted, metaclass=Configurable):
             if type(x) is Tensor and x.dtype is self._dtype_in and not hasattr(x, "_keras_mask"):
                 try:
                     return self._call_impl(x)
-                except (RuntimeError, IndexError):
-                    check_input(self, x.shape)  # raises our sentence where the shape is the cause
+                except FAILURES as error:
+                    explain(self, args, error)
                     raise
         return self._general_call(args, kwargs)
 
@@ -189,7 +190,8 @@ class Layer(Weighted, metaclass=Configurable):
         leaves = flatten((args, kwargs))
         if any(type(leaf) is KerasTensor for leaf in leaves):
             return self._symbolic_call(args, kwargs)
-        args, kwargs = map_structure(self._prepared, (args, kwargs))
+        args = map_structure(self._prepared, args)
+        kwargs = {k: v if "mask" in k else map_structure(self._prepared, v) for k, v in kwargs.items()}
         if any(type(leaf) is ShapeTensor for leaf in leaves):
             return self._shape_call(args, kwargs)
         if self.built:
@@ -220,20 +222,18 @@ class Layer(Weighted, metaclass=Configurable):
 
     def _masked_call(self, args, kwargs):
         first = args[0] if args else next(iter(kwargs.values()), None)
-        mask = mask_of(first)
+        mask = kwargs.get("mask")
+        mask = mask_of(first) if mask is None else mask
         if self._added_losses and not Layer._in_model:
             self._added_losses.clear()
-        if self._takes_mask and mask is not None and "mask" not in kwargs:
+        if self._takes_mask and mask is not None:
             kwargs["mask"] = mask
         if self._takes_training and "training" not in kwargs:
             kwargs["training"] = self.training
         try:
             outputs = self._compute(args, kwargs)
-        except (RuntimeError, IndexError, TypeError, AttributeError):
-            if isinstance(first, Tensor):
-                check_input(self, first.shape)
-            elif self._is_ours:
-                check_tensor(self, args)
+        except FAILURES as error:
+            explain(self, args, error)
             raise
         if self.activity_regularizer is not None:
             for output in flatten(outputs):
@@ -278,8 +278,12 @@ class Layer(Weighted, metaclass=Configurable):
         if not self.built:
             with named(self.name):
                 self._build_for(args, kwargs)
-                return apply(self, args, kwargs)
-        return apply(self, args, kwargs)
+                return self._symbolic_call(args, kwargs)
+        try:
+            return apply(self, args, kwargs)
+        except FAILURES as error:
+            explain(self, args, error)
+            raise
 
     def compute_output_spec(self, *args, **kwargs):
         """Symbolic outputs for symbolic inputs."""
@@ -330,9 +334,8 @@ class Layer(Weighted, metaclass=Configurable):
             check_input(self, next(iter(shapes.values())))
         try:
             self._build(shapes)
-        except (TypeError, AttributeError, IndexError):
-            if self._is_ours:
-                check_tensor(self, args)
+        except FAILURES as error:
+            explain(self, args, error)
             raise
         device = next((t.device for t in flatten(args) if isinstance(t, Tensor)), None)
         if device is not None and device.type not in ("cpu", "meta"):
@@ -343,7 +346,7 @@ class Layer(Weighted, metaclass=Configurable):
         wanted = list(inspect.signature(self.build).parameters)
         if self._builds_by_running:
             pass  # the layers inside are built by the call that follows
-        elif len(wanted) <= 1 or not all(name.endswith("_shape") for name in wanted):
+        elif min(len(wanted), len(shapes)) <= 1 or not all(n.endswith("_shape") for n in wanted):
             values = list(shapes.values())
             self.build(*values[: len(wanted)] or [None] * len(wanted))
         else:
@@ -438,8 +441,9 @@ class Layer(Weighted, metaclass=Configurable):
     def get_config(self):
         """Constructor arguments as plain values."""
         base = {"name": self.name, "trainable": self.trainable, "dtype": plain(self.dtype_policy)}
-        own = {k: plain(v) for k, v in arguments(self).items() if k not in Layer._extra_arguments}
-        own.pop("dtype", None)
+        named = inspect.signature(type(self).__init__).parameters
+        inherited = {k for k in Layer._extra_arguments if k not in named} | {"dtype", "weights"}
+        own = {k: plain(v) for k, v in arguments(self).items() if k not in inherited}
         return {**base, **{k: v for k, v in own.items() if k not in ("name", "trainable")}}
 
     @classmethod

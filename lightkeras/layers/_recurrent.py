@@ -67,6 +67,7 @@ class Gated(Layer):
             it is always 1, as in Keras.
     """
 
+    units: int
     gates = 1
     state_count = 1
     _casts_ints = True
@@ -81,7 +82,7 @@ class Gated(Layer):
         self.units = positive_int(owner, "units", self.units)
         for name in ("dropout", "recurrent_dropout"):
             share(owner, name, getattr(self, name))
-        self.implementation = 1 if self.recurrent_dropout else implementation
+        self.implementation = implementation
         self.seed_generator = None if self.seed is None else random.SeedGenerator(self.seed)
 
     @property
@@ -136,7 +137,7 @@ class Gated(Layer):
 
     def _masks(self, x):
         """Dropout masks of one sequence, for inputs and states; None where nothing drops."""
-        each = self.gates if self.implementation == 1 else 1
+        each = self.gates if self.implementation == 1 or self.recurrent_dropout else 1
         batch, _, size = x.shape
         x_mask = self._mask(x, (each, batch, 1, size), self.dropout)
         return x_mask, self._mask(x, (self.gates, batch, self.units), self.recurrent_dropout)
@@ -173,7 +174,7 @@ class Gated(Layer):
             outputs, states = self._fused(x, states, *weights)
             trail = [outputs]
         else:
-            trail = self._loop(x, states, *weights, x_mask, h_mask)
+            trail = self._loop(x, states, weights, x_mask, h_mask)
             states = [steps[-1] for steps in trail]
             all_steps = return_sequences or mask is not None
             trail = [torch.stack(steps, 1) if all_steps else None for steps in trail]
@@ -197,8 +198,9 @@ class Gated(Layer):
                 f"shape {wanted}. Type for example initial_state=layer.get_initial_state({len(x)})."
             )
 
-    def _loop(self, x, states, w_ih, w_hh, bias, x_mask, h_mask):
+    def _loop(self, x, states, weights, x_mask, h_mask):
         """A list of all steps for each state."""
+        w_ih, w_hh, bias = weights
         bias, state_bias = self._two_biases(bias)
         w_hh = w_hh.view(self.gates, self.units, -1).transpose(1, 2)  # (gates, from, to)
         trail = []
@@ -225,16 +227,15 @@ class Gated(Layer):
         return torch.bmm(h, w_hh) if gates is None else torch.baddbmm(gates, h, w_hh)
 
     def _fusible(self, x):
-        """Whether torch's kernel computes what the arguments ask for."""
-        return self._kernel_knows() and not self._kernel_fails(x)
+        """Whether torch's kernel computes what the arguments ask for, here and now."""
+        if torch.compiler.is_compiling() and torch.is_grad_enabled():
+            return False  # torch.compile takes the kernel apart into steps, and loses its gradient
+        unwanted = x.is_cuda and getattr(self, "use_cudnn", "auto") is False
+        return self._kernel_knows() and not unwanted
 
     def _kernel_knows(self):
+        """Whether the activations are those of torch's kernel."""
         return self.activation in _TANH
-
-    def _kernel_fails(self, x):
-        # torch.compile takes the kernel apart, step by step, and gets its gradient wrong.
-        compiling = torch.compiler.is_compiling() and torch.is_grad_enabled()
-        return compiling or (x.is_cuda and getattr(self, "use_cudnn", "auto") is False)
 
 
 _TANH = (activations.tanh, torch.tanh)

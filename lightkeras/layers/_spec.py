@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
 from torch import Tensor
 
-from lightkeras._graph import KerasTensor
+from lightkeras._graph import ShapeTensor
 from lightkeras._tree import flatten
 
-__all__ = ["InputSpec", "check_input", "check_tensor"]
+__all__ = ["FAILURES", "InputSpec", "check_input", "explain"]
+
+FAILURES = (RuntimeError, IndexError, TypeError, AttributeError)  # of a call that cannot compute
 
 
 class InputSpec:
@@ -85,18 +86,44 @@ def check_input(layer, shape):
     layer._check_shape(tuple(shape))
 
 
-def check_tensor(layer, args):
-    """Raise TypeError where a layer of one input was called with something else than a tensor."""
+def explain(layer, args, error):
+    """Raise our sentence for a call that failed; return where the error is not about the input.
+
+    Only the errors of our own layers are about the input. Out of memory is a class of its own.
+    """
     given = args[0] if args else None
-    tensors = [t for t in flatten(given) if isinstance(t, (Tensor, KerasTensor, np.ndarray))]
-    many = isinstance(given, (list, tuple, dict))
-    if tensors and not (many and isinstance(layer.input_spec, InputSpec)):
+    if isinstance(given, Tensor):
+        check_input(layer, given.shape)
+    leaves = flatten(given)
+    foreign = not layer._is_ours or next(layer.children(), None) is not None
+    running = any(type(leaf) is ShapeTensor for leaf in leaves)  # who asked can try otherwise
+    ours = str(error).endswith(".")  # a sentence already, which torch's and Python's are not
+    if foreign or running or ours or type(error) not in (*FAILURES, NotImplementedError):
         return
-    what = f"a {type(given).__name__} of {len(given)}" if many else type(given).__name__
+    shapes = [f"{tuple(t.shape)} {_dtype(t)}" for t in leaves if hasattr(t, "shape")]
+    many = isinstance(given, (list, tuple, dict))
+    if not shapes or (many and isinstance(layer.input_spec, InputSpec)):
+        raise _no_tensor(layer, args, many, bool(shapes)) from None
+    said = str(error).strip().partition("\n")[0][:200].rstrip(".")
+    raise ValueError(
+        f"{type(layer).__name__} {layer.name!r} cannot compute with an input of "
+        f"{', '.join(shapes[:5])}: {said}. Shapes, dtype and the layer's arguments must go "
+        "together. Change one of them."
+    ) from error
+
+
+def _dtype(tensor):
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _no_tensor(layer, args, many, tensors):
+    given = args[0] if args else None
+    what = "None" if given is None else type(given).__name__
+    what = f"a {what} of {len(given)}" if many else what
     hint = "Convert numbers with np.asarray."
     if tensors:
         hint = "Join several, for example with Concatenate()([a, b])."
-    raise TypeError(
+    return TypeError(
         f"{type(layer).__name__} {layer.name!r} got {what if args else 'nothing'}. It takes one "
         f"tensor, array or symbolic tensor. {hint}"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 from lightkeras import _registry
 from lightkeras._config import accepted
 from lightkeras._registry import is_ours
@@ -32,7 +34,6 @@ class _LayerTable(_registry.Table):
                 layer.compile_from_config(config["compile_config"])
         return layer
 
-
     def _known(self, config):
         """A config without arguments of Keras that are not set and that a class of ours lacks."""
         cls, given = self.entries.get(config["class_name"]), config.get("config")
@@ -56,6 +57,7 @@ def table():
         classes = [c for c in classes if isinstance(c, type) and issubclass(c, Layer)]
         _table = _LayerTable("layer", classes, base=Layer)
         _table.entries = {c.__name__: c for c in classes}  # files use class names only
+        importlib.import_module("lightkeras.models")  # they stand above, and register themselves
     return _table
 
 

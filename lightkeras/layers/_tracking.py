@@ -15,8 +15,7 @@ class _Holder(torch.nn.Module):
 
 def modules_in(value, prefix=""):
     """(key, module) of every module in nested lists, tuples and dicts."""
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, item in items:
+    for key, item in _items(value):
         name = f"{prefix}{str(key).replace('.', '_')}"
         if isinstance(item, torch.nn.Module):
             yield name, item
@@ -24,9 +23,20 @@ def modules_in(value, prefix=""):
             yield from modules_in(item, f"{name}_")
 
 
+def _items(value):
+    return value.items() if isinstance(value, dict) else enumerate(value)
+
+
 def holds_layers(value) -> bool:
     """Whether a container has a module anywhere in it."""
     return next(modules_in(value), None) is not None
+
+
+def _matters(item):
+    """Whether an item is a module, or a container that has one or may yet get one."""
+    if isinstance(item, (list, tuple, dict)):
+        return not item or holds_layers(item)
+    return isinstance(item, torch.nn.Module)
 
 
 class _Tracked:
@@ -34,15 +44,32 @@ class _Tracked:
 
     _owner: Any = None
     _attribute: Any = None
+    _root: Any = None  # the container that is the attribute; None in itself
 
-    def _follow(self, owner, attribute):
-        self._owner, self._attribute = owner, attribute
-        self._sync()
+    def _follow(self, owner, attribute, root=None):
+        self._owner, self._attribute, self._root = owner, attribute, root
+        base: Any = list if isinstance(self, list) else dict
+        whole = self if root is None else root
+        for key, item in list(_items(self)):
+            if type(item) in (list, dict) and _matters(item):
+                kind = TrackedList if type(item) is list else TrackedDict
+                base.__setitem__(self, key, kind(item)._follow(owner, attribute, whole))
+        if root is None:
+            self._sync()
         return self
 
-    def _sync(self):
-        if self._owner is None:  # being copied or unpickled
+    def _changed(self, *new):
+        """After a change; `new` is what came in."""
+        owner = self._owner
+        if owner is None:  # being copied or unpickled
             return
+        # A log of numbers is not walked with every number.
+        if self._attribute in owner._modules or any(_matters(item) for item in new):
+            self._follow(owner, self._attribute, self._root)
+            if self._root is not None:
+                self._root._sync()
+
+    def _sync(self):
         found = dict(modules_in(self))
         holder = self._owner._modules.get(self._attribute)
         if holder is None and not found:
@@ -63,7 +90,7 @@ def _syncing(base, name):
 
     def method(self, *args, **kwargs):
         result = original(self, *args, **kwargs)
-        self._sync()
+        self._changed(*args, *kwargs.values())
         return result
 
     method.__name__ = name

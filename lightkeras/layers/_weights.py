@@ -113,8 +113,16 @@ class Weighted(torch.nn.Module):
                     "hold "
                     "weights and layers only after that. Call super().__init__() first."
                 )
+        elif _is_kept(self, name, value):
+            raise AttributeError(
+                f"{type(self).__name__}.{name} cannot be set: Keras keeps it for what it tells about "
+                f"a layer. Take another name, for example self.my_{name}."
+            )
         elif isinstance(value, (Weight, State)):
             self._adopt(name, value)
+        elif isinstance(getattr(type(self), name, None), property):
+            object.__setattr__(self, name, value)
+            return
         elif isinstance(value, (list, dict)) or (isinstance(value, tuple) and holds_layers(value)):
             value = tracked(self, name, value)
             self.__dict__[name] = value
@@ -136,7 +144,7 @@ class Weighted(torch.nn.Module):
     def __setstate__(self, state):
         super().__setstate__(state)
         for name, value in list(self.__dict__.items()):
-            if not name.startswith("_") and type(value) in (list, dict) and holds_layers(value):
+            if not name.startswith("_") and type(value) in (list, dict):
                 self.__dict__[name] = tracked(self, name, value)
 
     def _apply(self, fn, recurse=True):
@@ -214,7 +222,7 @@ class Weighted(torch.nn.Module):
         Raises:
             ValueError: the layer is not built.
         """
-        if not self.built and not self._rows and not self._layers:
+        if not self.built and not self.weights:
             raise ValueError(
                 f"Layer {self.name!r} has no weights yet: it is not built. It is built by its "
                 "first input. "
@@ -263,7 +271,7 @@ class Weighted(torch.nn.Module):
         return [_weight(self, row.view) for row in rows]
 
     def save_own_variables(self, store):
-        """Write the layer's own weights, not those of layers in it, as `store["0"]`, `store["1"]`...
+        """Write the layer's own weights, not those of layers in it, as `store["0"]`, `["1"]`...
 
         Override it, together with `load_own_variables`, to keep something else in files.
         """
@@ -319,6 +327,13 @@ class Weighted(torch.nn.Module):
         for layer in pending:
             layer._added_losses.clear()
         pending.clear()
+
+
+def _is_kept(layer, name, value):
+    """Whether `name` is a property that is only read. Layers may be called `input` and `output`."""
+    slot = getattr(type(layer), name, None)
+    free = isinstance(value, torch.nn.Module) and name in ("input", "output")
+    return isinstance(slot, property) and slot.fset is None and not free
 
 
 def _weight(layer, view):

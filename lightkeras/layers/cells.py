@@ -48,10 +48,8 @@ class _Cell(Gated):
         x_mask, h_mask = self._kept_masks(x) if training else (None, None)
         if x_mask is not None and len(x_mask) == 1:
             x, x_mask = x * x_mask[0], None
-        w_ih, w_hh, bias = self._weights(x.dtype)
-        steps = self._loop(
-            x, list(states) if listed else [states], w_ih, w_hh, bias, x_mask, h_mask
-        )
+        start = list(states) if listed else [states]
+        steps = self._loop(x, start, self._weights(x.dtype), x_mask, h_mask)
         new = [step[0] for step in steps]
         return new[0], new if listed else new[0]
 

@@ -80,7 +80,7 @@ class InputLayer(Layer):
         self.__dict__["batch_shape"] = tuple(batch_shape)
         self.__dict__["_input_dtype"] = dtype or "float32"
         self.sparse, self.ragged, self.optional = bool(sparse), bool(ragged), optional
-        tensor = KerasTensor(self.batch_shape, self._input_dtype, name=self.name)
+        tensor = KerasTensor(self.batch_shape, self._input_dtype, name=name)
         self.__dict__["built"] = True
         Node(self, (), {}, tensor)
 
@@ -112,8 +112,8 @@ def _batch_size(size):
     if size is None or (whole and size > 0):
         return size
     raise ValueError(
-        f"Input(batch_size={size!r}) is not a size. A positive whole number is accepted, or None for "
-        "batches of any size. Leave it out."
+        f"Input(batch_size={size!r}) is not a size. A positive whole number is accepted, or None "
+        "for batches of any size. Leave it out."
     )
 
 
@@ -299,6 +299,7 @@ class Lambda(Layer):
     """
 
     _makes_mask = True
+    _is_ours = False  # the function is not
 
     def __init__(self, function, output_shape=None, mask=None, arguments=None, **kwargs):
         super().__init__(**kwargs)
@@ -320,9 +321,9 @@ class Lambda(Layer):
         return self.mask(inputs, mask) if callable(self.mask) else self.mask
 
     def get_config(self):
-        functions = {"function": self.function, "mask": self.mask, "output_shape": self._output_shape}
-        stored = {k: _stored(v) for k, v in functions.items() if k == "function" or v is not None}
-        base = {k: v for k, v in super().get_config().items() if k not in functions}
+        own = {"function": self.function, "mask": self.mask, "output_shape": self._output_shape}
+        stored = {k: _stored(v) for k, v in own.items() if k == "function" or v is not None}
+        base = {k: v for k, v in super().get_config().items() if k not in own}
         return {**base, **stored, "arguments": self.arguments}
 
     @classmethod

@@ -80,23 +80,15 @@ class Embedding(Layer):
         if x.dtype is not torch.int64 and x.dtype is not torch.int32:
             x = x.to(torch.int64)
         try:
-            y = F.embedding(x, self.weight)
+            return F.embedding(x, self.weight)
         except IndexError:
             raise self._out_of_range(x) from None
-        if self.mask_zero:
-            y._keras_mask = x != 0
-        return y
 
     def _compute(self, args, kwargs):
         y = self._call_impl(*args, **kwargs)
         policy = self.dtype_policy
         mixed = policy.compute_dtype != policy.variable_dtype
-        if not mixed:
-            return y
-        new = y.to(torch_dtype(policy.compute_dtype))
-        if self.mask_zero:
-            new._keras_mask = y._keras_mask
-        return new
+        return y.to(torch_dtype(policy.compute_dtype)) if mixed else y
 
     def _out_of_range(self, x):
         wrong = x[(x < 0) | (x >= self.input_dim)]
@@ -108,6 +100,3 @@ class Embedding(Layer):
 
     def compute_mask(self, inputs, mask=None):
         return inputs != 0 if self.mask_zero else None
-
-    def get_config(self):
-        return {**super().get_config(), "input_dim": self.input_dim}

@@ -48,31 +48,42 @@ class _Merge(Layer):
     ([[2.0, 1.5]], [[3.0, 2.0]], [[1.0, 1.0]])
     """
 
-    count = None  # how many inputs there must be
+    count: int | None = None  # how many inputs there must be
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True
 
     def __call__(self, *args, **kwargs):
-        if self._direct and len(args) == 1 and not kwargs and type(args[0]) is list:
-            for x in args[0]:
-                if (
-                    type(x) is not Tensor
-                    or x.dtype is not self._dtype_in
-                    or hasattr(x, "_keras_mask")
-                ):
-                    break
-            else:  # plain tensors without masks go straight to torch
-                return self._call_impl(args[0])
-        return self._general_call(args, kwargs)
+        if len(args) != 1 or kwargs:
+            return self._general_call(args, kwargs)
+        inputs = args[0]
+        if not isinstance(inputs, (list, tuple)) or self.count not in (None, len(inputs)):
+            raise self._no_list(inputs)
+        try:
+            if self._direct:
+                for x in inputs:
+                    if type(x) is not Tensor or x.dtype is not self._dtype_in:
+                        break
+                    if hasattr(x, "_keras_mask"):
+                        break
+                else:  # plain tensors without masks go straight to torch
+                    return self._call_impl(inputs)
+            return self._general_call(args, kwargs)
+        except RuntimeError:
+            self._check_shapes([tuple(x.shape) for x in inputs])  # our sentence for a bad shape
+            raise
 
     def build(self, input_shape):
-        if not all(isinstance(shape, (tuple, list)) for shape in input_shape or (None,)):
-            raise self._bad("one tensor", "It takes a list of tensors")
-        if self.count not in (None, len(input_shape)):
-            raise self._bad(f"{len(input_shape)} tensors", f"It takes a list of {self.count}")
+        nested = all(isinstance(shape, (tuple, list)) for shape in input_shape or (None,))
+        if not nested or self.count not in (None, len(input_shape)):
+            raise self._no_list(input_shape if nested else None)
         self._check_shapes(input_shape)
+
+    def _no_list(self, inputs):
+        many = isinstance(inputs, (list, tuple))
+        wanted = f"a list of {self.count} tensors" if self.count else "a list of tensors"
+        return self._bad(f"{len(inputs)} inputs" if many else "one tensor", f"It takes {wanted}")
 
     def _check_shapes(self, shapes):
         rank = max(len(s) for s in shapes)

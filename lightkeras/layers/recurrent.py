@@ -43,10 +43,8 @@ __all__ = ["GRU", "LSTM", "RNN", "SimpleRNN"]
 warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous")
 
 
-class _Recurrent(Layer):
-    """Base of all layers over time.
-
-    Args:
+# What the docstrings of all layers over time say.
+_TIME = """\
         return_sequences: Return the output of all steps, not of the last.
         return_state: Return the final states too.
         go_backwards: Run from the last step to the first; outputs come in that order.
@@ -64,7 +62,14 @@ class _Recurrent(Layer):
 
     Raises:
         ValueError: the input has not three axes, or a stateful layer gets another batch size.
-    """
+"""
+
+
+class _Recurrent(Layer):
+    __doc__ = f"""Base of all layers over time.
+
+    Args:
+{_TIME}    """
 
     def __init__(
         self,
@@ -116,7 +121,7 @@ class _Recurrent(Layer):
         """The states before the first step, in a list."""
         kept = self.states if self.stateful else None
         states = kept if given_states is None else given_states
-        states = self.get_initial_state(len(x)) if states is None else states
+        states = self._initial_states(x) if states is None else states
         states = list(states) if isinstance(states, (list, tuple)) else [states]
         size = len(_first(states))
         if size != len(x):
@@ -126,6 +131,12 @@ class _Recurrent(Layer):
                 "Drop the last, smaller batch, or call reset_state()."
             )
         return map_structure(lambda s: s.to(x.device, x.dtype), states)
+
+    def _initial_states(self, x):
+        if x.device.type == "cpu":
+            return self.get_initial_state(len(x))
+        with x.device:  # made there, not copied there at each step
+            return self.get_initial_state(len(x))
 
     def reset_state(self):
         """Forget the states of the batch before."""
@@ -177,7 +188,7 @@ class RNN(_Recurrent):
         cell: A cell, or a list of cells that stand one above the other. A cell has
             `call(inputs, states)`, which returns `(output, new states)`, `state_size`, and if it
             likes `output_size` and `get_initial_state(batch_size)`.
-    {_Recurrent.__doc__.partition("Args:")[2]}
+{_TIME}
     >>> import torch
     >>> tuple(RNN([LSTMCell(4), LSTMCell(5)])(torch.zeros(2, 7, 3)).shape)
     (2, 5)
@@ -291,7 +302,7 @@ class _Builtin(Gated, _Recurrent):
         seed: Seed of the dropout masks.
         reset_after: Where the reset gate stands: after the matrix product, or before (GRU).
         use_cudnn: False keeps cuDNN out; "auto" and True use it where it can be used.
-    {_Recurrent.__doc__.partition("Args:")[2]}
+{_TIME}
     Hochreiter and Schmidhuber 1997, "Long short-term memory"; Cho et al. 2014, "Learning phrase
     representations using RNN encoder-decoder".
 
@@ -303,7 +314,7 @@ class _Builtin(Gated, _Recurrent):
     [(2, 4), (2, 4), (2, 4)]
     """
 
-    cell_class = None
+    cell_class: type[Gated]
 
     def __init__(self, use_cudnn="auto", **kwargs):
         super().__init__(**kwargs)
@@ -338,7 +349,7 @@ class _Builtin(Gated, _Recurrent):
     @property
     def cell(self):
         """One step of the layer; it shares the layer's weights."""
-        names = inspect.signature(self.cell_class.__init__).parameters
+        names = inspect.signature(self.cell_class).parameters
         arguments = {name: getattr(self, name) for name in names if hasattr(self, name)}
         cell = self.cell_class(**arguments, name=self._cell_name, dtype=self.dtype_policy)
         if self.built:

@@ -84,10 +84,11 @@ class Loss(Configured):
 
     def _values(self, values):
         """Numbers and arrays that a loss of one's own returned, as a tensor."""
-        if values is None:
+        if np.asarray(values).dtype.kind not in "biuf":
+            what = "None" if values is None else type(values).__name__
             raise ValueError(
-                f"The loss {self.name!r} returned None. A tensor of one value per row is expected. "
-                "Add a return statement to it."
+                f"The loss {self.name!r} returned {what}. A tensor of one value per row is "
+                "expected. Add a return statement to it."
             )
         return torch.as_tensor(values, dtype=self._dtype)
 

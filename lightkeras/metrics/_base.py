@@ -375,10 +375,22 @@ class MeanMetricWrapper(Mean):
             if y_pred.dtype in _HALF:
                 y_pred = y_pred.to(self._dtype)
         values = self._fn(y_true, y_pred, **self._fn_kwargs)
+        if not isinstance(values, Tensor):
+            values = self._numbers(values)
         if mask is not None:
             like = torch.empty((), dtype=self._dtype, device=values.device)
             sample_weight = masked_weight(sample_weight, mask, like)
         Mean.update_state(self, values, sample_weight)
+
+    def _numbers(self, values):
+        """Numbers and arrays that a function of one's own returned."""
+        if np.asarray(values).dtype.kind not in "biuf":
+            what = "None" if values is None else type(values).__name__
+            raise ValueError(
+                f"The metric {self.name!r} returned {what}. A tensor or a number is expected. "
+                "Return for example torch.mean(y_pred, dim=-1)."
+            )
+        return as_tensor(values)
 
     def get_config(self):
         """Constructor arguments as plain values."""

@@ -56,7 +56,12 @@ def categorical_accuracy(y_true, y_pred):
 
 def _categorical(y_true, y_pred):
     y_true, y_pred = pair("categorical_accuracy", y_true, y_pred)
-    return y_true.argmax(-1) == y_pred.argmax(-1)
+    return _marked(y_true) == y_pred.argmax(-1)
+
+
+def _marked(one_hot):
+    """The class that one-hot rows mark; torch finds no maximum among truth values."""
+    return (one_hot.byte() if one_hot.dtype is torch.bool else one_hot).argmax(-1)
 
 
 def sparse_categorical_accuracy(y_true, y_pred):
@@ -91,7 +96,7 @@ def _class_numbers(name, y_true, y_pred):
 def top_k_categorical_accuracy(y_true, y_pred, k=5):
     """Where the class that one-hot targets mark is among the `k` highest outputs."""
     y_true, y_pred = pair("top_k_categorical_accuracy", y_true, y_pred)
-    return _among_highest(y_true.argmax(-1), y_pred, k).to(torch_dtype())
+    return _among_highest(_marked(y_true), y_pred, k).to(torch_dtype())
 
 
 def sparse_top_k_categorical_accuracy(y_true, y_pred, k=5, from_sorted_ids=False):
@@ -108,8 +113,11 @@ def sparse_top_k_categorical_accuracy(y_true, y_pred, k=5, from_sorted_ids=False
 
 
 def _among_highest(classes, y_pred, k):
-    lowest = y_pred.topk(min(k, y_pred.shape[-1])).values[..., -1]
-    return y_pred.gather(-1, classes.unsqueeze(-1)).squeeze(-1) >= lowest
+    highest = y_pred.shape[-1] - 1
+    lowest = y_pred.topk(min(k, highest + 1)).values[..., -1]
+    known = (classes >= 0) & (classes <= highest)  # any other class is never among them
+    scores = y_pred.gather(-1, classes.clamp(0, highest).unsqueeze(-1)).squeeze(-1)
+    return known & (scores >= lowest)
 
 
 # ---- classes ----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from numbers import Real
 
@@ -90,13 +91,12 @@ def _runs(model, x, rank):
 def _misfit(model, wanted, shape, name):
     shape = tuple(shape)
     hint = f"Reshape {name}, or change the Input."
-    if shape == wanted[1:]:
-        hint = f"For one sample, add the batch axis: {name}[None]."
-    elif len(wanted) > 2 and len(shape) == len(wanted) - 1 and shape[1:] == wanted[2:]:
-        hint = (
-            f"Is the {wanted[1]} in Input({wanted[1:]}) the batch size? Leave it out: "
-            f"Input({wanted[2:]}). One sample? Type {name}[None]."
-        )
+    one = f"{name}[None]"
+    if len(wanted) > 2 and len(shape) == len(wanted) - 1 and shape[1:] == wanted[2:]:
+        hint = f"One sample? Add the batch axis: {one}. "
+        hint += f"Is {wanted[1]} the batch size? Leave it out of Input: Input({wanted[2:]})."
+    elif shape == wanted[1:]:
+        hint = f"For one sample, add the batch axis: {one}."
     elif len(shape) == len(wanted) and shape[1:-1] == wanted[1:-1]:
         hint = f"It expects {wanted[-1]} features, {name} has {shape[-1]}."
     elif len(wanted) == 2 and len(shape) > 2 and wanted[1] == np.prod(shape[1:]):
@@ -217,8 +217,13 @@ def _activation(tensor):
     return getattr(getattr(last, "activation", None), "__name__", None)
 
 
-def check_options(optimizer, loss_weights, steps_per_execution, jit_compile, trainer):
+def check_options(
+    optimizer, loss, loss_weights, metrics, steps_per_execution, jit_compile, trainer
+):
     """Refuse arguments of `compile` that would fail in the first step, or do nothing."""
+    for what, given in (("loss", loss), ("metrics", metrics)):
+        for function in filter(inspect.isfunction, flatten(given)):
+            _check_two_arguments(what, function)
     if isinstance(optimizer, type):
         call = f"{optimizer.__name__}()"
         if issubclass(optimizer, torch.optim.Optimizer) and not hasattr(optimizer, "build"):
@@ -234,7 +239,7 @@ def check_options(optimizer, loss_weights, steps_per_execution, jit_compile, tra
                 "each output. Type for example loss_weights=[1.0, 0.5]."
             )
     _data.check_steps(steps_per_execution, "steps_per_execution")
-    if jit_compile not in (True, False, None, "auto"):
+    if not (jit_compile is None or isinstance(jit_compile, bool) or _is_text(jit_compile, "auto")):
         raise ValueError(
             f"compile(jit_compile={jit_compile!r}) is not known. True, False and 'auto' are "
             "accepted. Type jit_compile=True."
@@ -244,6 +249,22 @@ def check_options(optimizer, loss_weights, steps_per_execution, jit_compile, tra
             f"compile(trainer=) got {type(trainer).__name__}. A dict of Trainer flags is accepted. "
             "Type trainer={'devices': 2}; a Trainer itself goes to fit(trainer=...)."
         )
+
+
+def _is_text(value, text):
+    return isinstance(value, str) and value == text
+
+
+def _check_two_arguments(what, function):
+    try:
+        inspect.signature(function).bind(None, None)
+    except TypeError as error:
+        name = getattr(function, "__name__", what)
+        raise TypeError(
+            f"compile({what}=) got the function {name!r}, which cannot be called with two "
+            f"arguments ({error}). It is given targets and outputs. Define it as "
+            "f(y_true, y_pred)."
+        ) from None
 
 
 def _finite(value):

@@ -44,18 +44,23 @@ def clone_model(
     made = kwargs.pop("cache", None)
     if kwargs:
         raise TypeError(
-            f"clone_model() got an unexpected argument {next(iter(kwargs))!r}. Accepted: input_tensors, "
-            "clone_function, call_function, recursive."
+            f"clone_model() got an unexpected argument {next(iter(kwargs))!r}. Accepted: "
+            "input_tensors, clone_function, call_function, recursive."
         )
-    stack, graph = isinstance(model, Sequential), isinstance(model, Model) and model._plan is not None
+    stack, graph = (
+        isinstance(model, Sequential),
+        isinstance(model, Model) and model._plan is not None,
+    )
     if not stack and not (graph and type(model).__init__ is Model.__init__):
         _refuse_arguments(model, input_tensors, clone_function, call_function)
         return _from_own_config(model)
-    clone = _cloner(clone_function or _same_config, call_function, recursive, {} if made is None else made)
+    clone = _cloner(
+        clone_function or _same_config, call_function, recursive, {} if made is None else made
+    )
     if stack and call_function is not None:
         raise ValueError(
-            f"clone_model(call_function=) is for functional models, {model.name!r} is a Sequential. Its "
-            "layers are listed, not called. Use clone_function."
+            f"clone_model(call_function=) is for functional models, {model.name!r} is a "
+            "Sequential. Its layers are listed, not called. Use clone_function."
         )
     if stack:
         new = _clone_stack(model, clone, input_tensors)
@@ -70,9 +75,9 @@ def clone_model(
 def _refuse_arguments(model, *given):
     if any(argument is not None for argument in given):
         raise ValueError(
-            f"clone_model() got input_tensors, clone_function or call_function for {model.name!r}, a "
-            f"{type(model).__name__} with a constructor of its own. Functional and Sequential models "
-            "take them. Pass the model alone."
+            "clone_model() got input_tensors, clone_function or call_function for "
+            f"{model.name!r}, a {type(model).__name__} with a constructor of its own. Functional "
+            "and Sequential models take them. Pass the model alone."
         )
 
 
@@ -84,9 +89,13 @@ def _from_own_config(model):
 
 
 def _same_config(layer):
-    """A layer with the same arguments; functions and torch modules, which no config holds, as such."""
+    """A layer with the same arguments; functions and torch modules, in no config, as such."""
     if isinstance(layer, Lambda):
-        functions = {"function": layer.function, "mask": layer.mask, "output_shape": layer._output_shape}
+        functions = {
+            "function": layer.function,
+            "mask": layer.mask,
+            "output_shape": layer._output_shape,
+        }
         return type(layer).from_config({**layer.get_config(), **functions})
     if isinstance(layer, TorchModuleWrapper):
         return type(layer)(copy.deepcopy(layer.module), name=layer.name)
@@ -98,7 +107,9 @@ def _cloner(function, call_function, recursive, made):
 
     def clone(layer):
         if id(layer) not in made:
-            inner = isinstance(layer, Model) and (layer._plan is not None or isinstance(layer, Sequential))
+            inner = isinstance(layer, Model) and (
+                layer._plan is not None or isinstance(layer, Sequential)
+            )
             if recursive and inner:
                 calls = None if isinstance(layer, Sequential) else call_function
                 new = clone_model(layer, None, clone, calls, recursive=True, cache=made)
@@ -116,8 +127,8 @@ def _clone_stack(model, clone, input_tensors):
     given = flatten(input_tensors) if input_tensors is not None else []
     if len(given) > 1 or not all(is_keras_tensor(t) for t in given):
         raise ValueError(
-            f"clone_model(input_tensors=) for the Sequential {model.name!r} takes one symbolic tensor. "
-            "Type input_tensors=Input(shape)."
+            f"clone_model(input_tensors=) for the Sequential {model.name!r} takes one symbolic "
+            "tensor. Type input_tensors=Input(shape)."
         )
     if given:
         layers.insert(0, Input(tensor=given[0], name=entry.name if entry else None))
@@ -129,12 +140,15 @@ def _clone_stack(model, clone, input_tensors):
 def _clone_graph(model, clone, call_function, input_tensors):
     inputs = input_tensors
     if inputs is None:
-        inputs = map_structure(lambda t: Input(batch_shape=t.shape, dtype=t.dtype, name=t.name), model.input)
+        inputs = map_structure(
+            lambda t: Input(batch_shape=t.shape, dtype=t.dtype, name=t.name), model.input
+        )
     given = flatten(inputs)
     if len(given) != len(model.inputs) or not all(is_keras_tensor(t) for t in given):
         raise ValueError(
             f"clone_model(input_tensors=) got {len(given)} values for {model.name!r}, which has "
-            f"{len(model.inputs)} inputs. One symbolic tensor for each is accepted. Type Input(shape)."
+            f"{len(model.inputs)} inputs. One symbolic tensor for each is accepted. Type "
+            "Input(shape)."
         )
     known = dict(zip(map(id, model.inputs), given, strict=True))
     swap = lambda leaf: known.get(id(leaf), leaf)  # noqa: E731
@@ -152,4 +166,6 @@ def _call(operation, clone, call_function, args, kwargs):
         new.name = operation.name
         return apply(new, args, kwargs)
     layer = clone(operation)
-    return layer(*args, **kwargs) if call_function is None else call_function(layer, *args, **kwargs)
+    return (
+        layer(*args, **kwargs) if call_function is None else call_function(layer, *args, **kwargs)
+    )

@@ -14,7 +14,7 @@ _PLAIN = ("loss_weights", "run_eagerly", "steps_per_execution", "jit_compile")
 
 
 def compile_config(compiled):
-    """Optimizer, losses, metrics and switches in Keras's form; {} with a warning if there is none."""
+    """Optimizer, losses, metrics and switches in Keras's form; {} and a warning if it has none."""
     given = compiled.config
     if not isinstance(compiled.optimizer, optimizers.Optimizer):
         return _left_out(f"the optimizer {type(compiled.optimizer).__name__} of torch")
@@ -33,6 +33,8 @@ def _stored(tree, slot):
         return {key: _stored(value, slot) for key, value in tree.items()}
     if isinstance(tree, (list, tuple)):
         return [_stored(value, slot) for value in tree]
+    if getattr(tree, "__name__", "") == "<lambda>":
+        raise ValueError("a lambda has no name")
     return tree if tree is None or isinstance(tree, str) else slot.serialize(tree)
 
 

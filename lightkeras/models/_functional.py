@@ -120,13 +120,14 @@ def from_config(cls, config, custom_objects=None):
     with _registry.custom_object_scope(custom_objects or {}):
         graph = _Graph(name, layers)
         inputs, outputs = (_from_ends(end, graph) for end in ends)
-        return cls(
-            inputs=inputs,
-            outputs=outputs,
-            name=name,
-            trainable=trainable is not False,
-            **config,
-        )
+        model = cls(inputs=inputs, outputs=outputs, name=name, **config)
+    _freeze(model, trainable)
+    return model
+
+
+def _freeze(model, trainable):
+    """Take over a model's own flag; its layers have theirs in their configs."""
+    model.__dict__["_trainable"] = trainable is not False
 
 
 class _Graph:
@@ -152,17 +153,17 @@ class _Graph:
         stuck = [name for name, calls in self.calls.items() if calls]
         if stuck:
             raise ValueError(
-                f"The graph of {self.name!r} cannot be run: the inputs of {stuck[0]!r} are never made, "
-                f"nor those of {len(stuck) - 1} other layers. A graph leads from inputs to outputs "
-                "without a loop. Save the model again."
+                f"The graph of {self.name!r} cannot be run: the inputs of {stuck[0]!r} are never "
+                f"made, nor those of {len(stuck) - 1} other layers. A graph leads from inputs to "
+                "outputs without a loop. Save the model again."
             )
 
     def _add(self, data):
         name = data.get("name") if isinstance(data, dict) else None
         if not isinstance(name, str) or not isinstance(data.get("inbound_nodes"), list):
             raise ValueError(
-                f"The graph of {self.name!r} holds a layer without a name or calls. Each has 'name' "
-                "and 'inbound_nodes'. Save the model again."
+                f"The graph of {self.name!r} holds a layer without a name or calls. Each has "
+                "'name' and 'inbound_nodes'. Save the model again."
             )
         if name in self.layers:
             raise ValueError(
@@ -194,8 +195,8 @@ class _Graph:
         for name, number, _ in _histories(call):
             if name not in self.layers:
                 raise ValueError(
-                    f"The graph of {self.name!r} refers to the layer {name!r}, which it does not hold."
-                    f"{_registry.did_you_mean(name, self.layers)} Save the model again."
+                    f"The graph of {self.name!r} refers to the layer {name!r}, which it does not "
+                    f"hold.{_registry.did_you_mean(name, self.layers)} Save the model again."
                 )
             if len(self.nodes[name]) <= number:
                 return name, number
@@ -222,8 +223,8 @@ class _Graph:
         nodes = self.nodes.get(name, ())
         if number >= len(nodes) or position >= len(nodes[number].output_tensors):
             raise ValueError(
-                f"The graph of {self.name!r} refers to output {position} of call {number} of the layer "
-                f"{name!r}, which does not exist. Save the model again."
+                f"The graph of {self.name!r} refers to output {position} of call {number} of the "
+                f"layer {name!r}, which does not exist. Save the model again."
             )
         return nodes[number].output_tensors[position]
 
@@ -259,7 +260,7 @@ def _histories(call):
 
 
 def _call_arguments(layer, kwargs):
-    """Keras stores `training` and an empty `mask` with every call; only what a layer takes is kept."""
+    """What a layer takes; Keras stores `training` and an empty `mask` with every call."""
     keep = {k: v for k, v in kwargs.items() if k != "training" and not (k == "mask" and v is None)}
     if "mask" in keep and isinstance(layer, Layer) and "mask" not in layer._call_names:
         del keep["mask"]
@@ -330,7 +331,7 @@ def sequential_from_config(cls, config, custom_objects=None):
     """The stack of class `cls` that `sequential_config` described, with fresh weights."""
     stored = config["layers"]
     with _registry.custom_object_scope(custom_objects or {}):
-        model = revive(cls, {k: config[k] for k in ("name", "trainable") if k in config})
+        model = revive(cls, {"name": config.get("name")})
         for data in stored:
             model.add(_table.table().deserialize(data, build=False))
         shape = config.get("build_input_shape")
@@ -339,8 +340,7 @@ def sequential_from_config(cls, config, custom_objects=None):
         for layer, data in zip(model._stack[-len(stored) :], stored, strict=True):
             if not layer.built and data.get("build_config"):
                 layer.build_from_config(data["build_config"])
-    if config.get("trainable") is False:
-        model.trainable = False
+    _freeze(model, config.get("trainable"))
     return model
 
 

@@ -10,12 +10,13 @@ import torch
 from lightkeras import saving
 from lightkeras._graph import KerasTensor, Plan, is_keras_tensor, output_spec
 from lightkeras._registry import did_you_mean, to_snake, unique_name
-from lightkeras._tree import flatten
+from lightkeras._tree import flatten, map_structure, pack
 from lightkeras.layers import Layer
 from lightkeras.layers._shapes import as_shape, shapes_to_specs
 from lightkeras.layers._weights import named, pending
 from lightkeras.layers.core import InputLayer
 from lightkeras.models import _compiling, _functional
+from lightkeras.models._open import Open
 from lightkeras.models._trainable import Trainable
 
 __all__ = ["Model"]
@@ -158,8 +159,6 @@ class Model(Trainable):
             and _same_shapes(args, self.inputs)
         ):
             spec = [KerasTensor(t.shape, t.dtype) for t in flatten(self._plan.outputs)]
-            from lightkeras._tree import pack
-
             return pack(self._plan.outputs, spec)
         return super().compute_output_spec(*args, **kwargs)
 
@@ -170,12 +169,12 @@ class Model(Trainable):
 
     # ---- looking at it ------------------------------------------------------------------------
 
-    @property
+    @Open
     def inputs(self):
         """Symbolic inputs, as a list; None for a model without a graph."""
         return None if self._plan is None else flatten(self._plan.inputs)
 
-    @property
+    @Open
     def outputs(self):
         """Symbolic outputs, as a list; None for a model without a graph."""
         return None if self._plan is None else flatten(self._plan.outputs)
@@ -199,26 +198,22 @@ class Model(Trainable):
             )
         return self._plan
 
-    @property
+    @Open
     def input_shape(self):
-        """Shape of the input, the batch first (a tree of shapes for several)."""
-        from lightkeras._tree import map_structure
+        """Shape of the input, the batch first (a list or dict of shapes for several)."""
+        return _shapes(self.input)
 
-        return map_structure(lambda t: t.shape, self.input)
-
-    @property
+    @Open
     def output_shape(self):
-        """Shape of the output, the batch first (a tree of shapes for several)."""
-        from lightkeras._tree import map_structure
+        """Shape of the output, the batch first (a list or dict of shapes for several)."""
+        return _shapes(self.output)
 
-        return map_structure(lambda t: t.shape, self.output)
-
-    @property
+    @Open
     def input_names(self):
         """Names of the inputs."""
         return [] if self._plan is None else list(self._plan.input_names)
 
-    @property
+    @Open
     def output_names(self):
         """Names of the layers that give the outputs; a dict's keys where outputs are a dict."""
         if self._plan is None:
@@ -234,7 +229,7 @@ class Model(Trainable):
             names.append(name)
         return names
 
-    @property
+    @Open
     def operations(self):
         """Layers and plain functions of the graph, inputs first."""
         return list(self._operations) if self._plan is not None else list(self.layers)
@@ -253,6 +248,11 @@ class Model(Trainable):
             ValueError: there is none.
         """
         layers = self.layers
+        if (name is None) == (index is None):
+            raise ValueError(
+                f"get_layer(name={name!r}, index={index!r}) on {self.name!r}. One of both says "
+                "which layer is meant. Type get_layer('dense') or get_layer(index=0)."
+            )
         if index is not None:
             if not -len(layers) <= index < len(layers):
                 raise ValueError(
@@ -355,6 +355,10 @@ class Model(Trainable):
             return _functional.from_config(cls, config, custom_objects)
         return _functional.revive(cls, config)
 
+    def __repr__(self):
+        kind = (self._keras_class or (type(self).__name__,))[-1]
+        return f"<{kind} name={self.name}, built={self.built}>"
+
     @property
     def _keras_class(self):
         """(module, class) that Keras has for this object, where the class tells it not."""
@@ -392,8 +396,9 @@ class Model(Trainable):
         """
         if type(self).compile is not Model.compile:
             warnings.warn(
-                f"{type(self).__name__} is not compiled: it has a compile() of its own. A file knows "
-                "the arguments of Model.compile(). Call compile(), or define compile_from_config().",
+                f"{type(self).__name__} is not compiled: it has a compile() of its own. A file "
+                "knows the arguments of Model.compile(). Call compile(), or define "
+                "compile_from_config().",
                 stacklevel=2,
             )
             return
@@ -424,6 +429,14 @@ def _check_ends(inputs, outputs):
                     "layers "
                     "return for it. Type Model(inputs=x, outputs=layer(x))."
                 )
+
+
+def _shapes(tree):
+    """Shapes of symbolic tensors; of one alone as such."""
+    shapes = map_structure(lambda t: t.shape, tree)
+    if isinstance(tree, tuple):
+        shapes = list(shapes)
+    return shapes[0] if isinstance(tree, (list, tuple)) and len(shapes) == 1 else shapes
 
 
 def _as_batch(shape):

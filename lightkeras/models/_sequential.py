@@ -5,12 +5,14 @@ from __future__ import annotations
 import torch
 
 from lightkeras._graph import is_keras_tensor
+from lightkeras._registry import unique_name
 from lightkeras.layers import Layer
-from lightkeras.layers._shapes import as_shape
+from lightkeras.layers._shapes import as_shape, is_shape
 from lightkeras.layers._weights import named
 from lightkeras.layers.core import InputLayer, Lambda, TorchModuleWrapper
 from lightkeras.models import _functional
 from lightkeras.models._model import Model
+from lightkeras.models._open import Open
 
 __all__ = ["Sequential"]
 
@@ -36,8 +38,10 @@ class Sequential(Model):
         super().__init__(name=name, trainable=trainable, **kwargs)
         self.__dict__["_stack"] = []  # an InputLayer first, where the shape is known
         self.__dict__["_chain"] = ()  # the same without the InputLayer: what call() runs
+        self.__dict__["_end"] = None  # symbolic output of the first `_joined` of them
         for layer in _as_list(layers):
-            self.add(layer)
+            self.add(layer, rebuild=False)
+        self._rebuild()
         if not trainable:
             self.trainable = False
 
@@ -46,6 +50,7 @@ class Sequential(Model):
 
         Args:
             layer: A layer, a torch module, a function of a tensor, or an `Input`.
+            rebuild: Whether the model's shapes follow at once.
 
         Raises:
             TypeError: it is none of these.
@@ -55,49 +60,58 @@ class Sequential(Model):
         if not self._stack and not isinstance(layer, InputLayer):
             entry = _entry_of(layer)
             if entry is not None:
-                self.add(entry)
+                self.add(entry, rebuild)
         if isinstance(layer, InputLayer) and self._stack:
             raise ValueError(
                 f"{self.name!r} already has {len(self._stack)} layers. An Input can only be the "
                 "first. "
                 "Start a new Sequential with it."
             )
-        if any(other.name == layer.name for other in self._stack):
+        if any(other.name == layer.name and other is not layer for other in self._stack):
             raise ValueError(
                 f"{self.name!r} already has a layer {layer.name!r}. Names in one model must "
                 "differ. "
                 "Pass name= to one of them."
             )
+        if layer not in self._stack:
+            self._register([layer])
         self._stack.append(layer)
-        self._register([layer])
-        self.__dict__["_chain"] = tuple(self.layers)
         if isinstance(layer, InputLayer):
-            self.__dict__["_end"] = layer.output
-        elif self.__dict__.get("_end") is not None:
-            self._extend(layer)
-        if len(self._stack) > 1 and self.__dict__.get("_end") is not None:
-            self._grow()
+            self._start(layer)
+        if not rebuild:
+            self._unbuild()
+            return
+        try:
+            self._rebuild()
+        except Exception:
+            self._take_off()
+            raise
 
     def pop(self, rebuild=True):
         """Take the top layer off; returns it."""
         if not self._stack:
             raise self._no_layers("pop")
-        layer = self._stack.pop()
-        self.__dict__["_chain"] = tuple(self.layers)
-        for key in [k for k in self._graph_keys if self._modules[k] is layer]:
-            del self._modules[key]
-            self._graph_keys.remove(key)
-        if not self._stack or self.__dict__.get("_end") is None:
-            self.__dict__["_end"] = None
-            self.__dict__["_plan"] = None
-            return layer
-        self.__dict__["_end"] = self._stack[0].output
-        self.__dict__["_plan"] = None
-        for other in self._stack[1:]:
-            self._extend(other)
-        if len(self._stack) > 1:
-            self._grow()
+        layer = self._take_off()
+        self._unbuild()
+        self.__dict__["_end"] = None
+        if self._stack and isinstance(self._stack[0], InputLayer):
+            self._start(self._stack[0])
+        self._rebuild()
         return layer
+
+    def _take_off(self):
+        layer = self._stack.pop()
+        if layer not in self._stack:
+            for key in [k for k in self._graph_keys if self._modules[k] is layer]:
+                del self._modules[key]
+                self._graph_keys.remove(key)
+        self.__dict__["_chain"] = tuple(self.layers)
+        return layer
+
+    def _unbuild(self):
+        self.__dict__["_plan"] = None
+        self.__dict__["built"] = self.__dict__["_direct"] = False
+        self.__dict__["_chain"] = tuple(self.layers)
 
     def _no_layers(self, what):
         return ValueError(
@@ -105,33 +119,43 @@ class Sequential(Model):
             "Type for example model.add(layers.Dense(1))."
         )
 
-    def _extend(self, layer):
-        with named(self.name):
-            self.__dict__["_end"] = layer(self._end)
+    def _start(self, entry):
+        """The stack begins at this Input."""
+        self.__dict__["_end"], self.__dict__["_joined"] = entry.output, 0
 
-    def _grow(self):
-        """Ends and shapes follow the stack."""
-        self._set_plan(self._stack[0].output, self._end)
+    def _rebuild(self):
+        """Weights, ends and shapes follow the stack, where the shape of the input is known."""
+        self.__dict__["_chain"] = tuple(self.layers)
+        if self._end is None or not self._chain:
+            return
+        self._join()
         self.__dict__["_in_build"] = False
         self._finish_build()
+
+    def _join(self):
+        for layer in self._chain[self._joined :]:
+            with named(self.name):
+                self.__dict__["_end"] = layer(self._end)
+            self.__dict__["_joined"] += 1
+        unique_name("functional")  # Keras's has a graph inside, which takes a name
+        self._set_plan(self._stack[0].output, self._end)
 
     def build(self, input_shape=None):
         """Make the weights for inputs of this shape (the batch included)."""
         if self._plan is not None or input_shape is None or not self._stack:
             return
-        shape = as_shape(input_shape)
-        entry = InputLayer(batch_shape=(None, *shape[1:]))
+        if self._end is not None:
+            self._join()
+            return
+        entry = InputLayer(batch_shape=as_shape(input_shape))
+        self._start(entry)
         self._stack.insert(0, entry)
-        self.__dict__["_end"] = entry.output
         try:
-            for layer in self._stack[1:]:
-                with named(self.name):
-                    self.__dict__["_end"] = layer(self._end)
+            self._join()
         except Exception:
             self._stack.pop(0)
             self.__dict__["_end"] = None
             raise
-        self._set_plan(entry.output, self._end)
 
     def call(self, inputs, training=None, mask=None):
         x, plan = inputs, self._plan
@@ -148,9 +172,13 @@ class Sequential(Model):
         """The stack, without the input."""
         return [layer for layer in self._stack if not isinstance(layer, InputLayer)]
 
-    @property
+    @Open
     def operations(self):
         return self.layers
+
+    def _build(self, shapes):
+        # Data come in batches of any size.
+        super()._build({n: (None, *s[1:]) if is_shape(s) else s for n, s in shapes.items()})
 
     def _build_for(self, args, kwargs):
         # Known shapes would make two passes over the stack of one; a layer that cannot run
@@ -168,6 +196,11 @@ class Sequential(Model):
         if type(self).__init__ is not Sequential.__init__:
             return Layer.get_config(self)
         return _functional.sequential_config(self)
+
+    def get_build_config(self):
+        """The shape that the stack is built for, or None."""
+        entry = self._stack[0] if self._plan is not None else None
+        return super().get_build_config() if entry is None else {"input_shape": entry.batch_shape}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

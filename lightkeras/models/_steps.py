@@ -69,6 +69,10 @@ class Steps(Layer):
             if isinstance(value, metrics_module.Metric)
         ]
 
+    def _all_metrics(self):
+        """Every metric that a step moves."""
+        return [*(metric for _, metric in self._compiled.all_metrics()), *self._attached]
+
     def reset_metrics(self):
         """Start all metrics anew."""
         if self._compiled is not None:

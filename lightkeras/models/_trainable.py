@@ -19,13 +19,14 @@ from lightkeras.callbacks._base import callback_list
 from lightkeras.layers._layer import training_mode
 from lightkeras.layers._shapes import device_of
 from lightkeras.models import _checks
+from lightkeras.models._open import Open
 from lightkeras.models._steps import OneBatch, Steps, _to
 
 __all__ = ["Trainable"]
 
 
 def names_checked(method):
-    """Decorator: an argument that the method does not have is refused, and the closest one named."""
+    """Decorator: an argument that the method does not have is refused, with the closest one."""
     parameters = inspect.signature(method).parameters.values()
     known = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD} - {"self"}
 
@@ -39,8 +40,25 @@ def names_checked(method):
     return call
 
 
+def _option(name):
+    """The argument `name` of `compile` as an attribute of the model."""
+
+    def get(self):
+        return None if self._compiled is None else self._compiled.options.get(name)
+
+    def set_(self, value):
+        self._need_compiled(f"Setting {name}")
+        self._compiled.options[name] = self._compiled.config[name] = value
+
+    return property(get, set_, doc=f"`{name}` of `compile`; None before it.")
+
+
 class Trainable(Steps):
     """The training half of a model: compile, fit, evaluate, predict."""
+
+    run_eagerly = _option("run_eagerly")
+    jit_compile = _option("jit_compile")
+    steps_per_execution = _option("steps_per_execution")
 
     # ---- compile ------------------------------------------------------------------------------
 
@@ -80,7 +98,9 @@ class Trainable(Steps):
         """
         if isinstance(metrics, str):
             metrics = [metrics]
-        _checks.check_options(optimizer, loss_weights, steps_per_execution, jit_compile, trainer)
+        _checks.check_options(
+            optimizer, loss, loss_weights, metrics, steps_per_execution, jit_compile, trainer
+        )
         self.__dict__["_compiled"] = Compiled(
             optimizer,
             loss,
@@ -94,6 +114,7 @@ class Trainable(Steps):
             trainer=dict(trainer or {}),
         )
         self.__dict__["_compiled_by_user"] = True
+        self.__dict__.pop("loss", None)
         if self.built:
             self._compiled.trained = [p for p in self.parameters() if p.requires_grad]
         _checks.check_head(self)
@@ -115,26 +136,10 @@ class Trainable(Steps):
         else:
             self._compiled.optimizer = value
 
-    @property
+    @Open
     def loss(self):
         """The loss that `compile` was given."""
         return None if self._compiled is None else self._compiled.config["loss"]
-
-    def _option(self, name):
-        return None if self._compiled is None else self._compiled.options.get(name)
-
-    def _set_option(self, name, value):
-        self._need_compiled(name)
-        self._compiled.options[name] = self._compiled.config[name] = value
-
-    run_eagerly, jit_compile, steps_per_execution = (
-        property(
-            lambda self, name=name: self._option(name),
-            lambda self, value, name=name: self._set_option(name, value),
-            doc=f"`{name}` of `compile`.",
-        )
-        for name in ("run_eagerly", "jit_compile", "steps_per_execution")
-    )
 
     def _need_compiled(self, method):
         if self._compiled is None and not self._overrides("train_step"):
@@ -388,9 +393,9 @@ class Trainable(Steps):
         """What `evaluate` returns: the logs, a list in Keras's order, or the only value."""
         if return_dict:
             return logs
-        names = [] if self._overrides("metrics") else self._compiled.names()
-        names += [m.name for m in self.metrics if m.name not in names]
-        names = [n for n in names if n in logs]
+        own = self.metrics if self._overrides("metrics") else self._attached
+        names = self._compiled.names() if own is self._attached else []
+        names = [n for n in [*names, *(m.name for m in own)] if n in logs]
         values = [logs[n] for n in names] + [v for n, v in sorted(logs.items()) if n not in names]
         return values[0] if len(values) == 1 else values
 
@@ -423,7 +428,8 @@ class Trainable(Steps):
 
 def _check_counts(epochs, initial_epoch):
     for name, value, least in (("epochs", epochs, 0), ("initial_epoch", initial_epoch, 0)):
-        if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+        whole = hasattr(value, "__index__") and not isinstance(value, bool) and np.ndim(value) == 0
+        if not whole or value < least:
             raise ValueError(
                 f"fit({name}={value!r}) is not a count. It takes a whole number. Type {name}=5."
             )

@@ -71,7 +71,7 @@ def _shown(names):
 
 
 def _same_kind(kind, dtype):
-    """Whether a file's dtype may go into a weight of this dtype: floats to floats, integers to integers."""
+    """Whether a dtype of a file may go into a weight: floats to floats, integers to integers."""
     floats = kind == "bfloat16" or np.dtype(kind).kind == "f"
     return floats == (dtype.is_floating_point or dtype.is_complex)
 
@@ -84,8 +84,8 @@ def check_finite(values, where, strict):
         bad = value.numel() - int(torch.isfinite(value).sum())
         if bad:
             text = (
-                f"{where}: {name} holds {bad:,} values that are NaN or infinite, of {value.numel():,}. "
-                "Training had probably diverged when it was saved."
+                f"{where}: {name} holds {bad:,} values that are NaN or infinite, of "
+                f"{value.numel():,}. Training had probably diverged when it was saved."
             )
             if strict:
                 raise LoadError(f"{text} Use an earlier file, or check_finite=False.")

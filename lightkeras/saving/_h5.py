@@ -33,8 +33,8 @@ def opened(file, where):
         return h5py.File(file, "r", locking=False)
     except (OSError, RuntimeError, ValueError) as error:
         raise LoadError(
-            f"{where} is not an HDF5 file, or is damaged: {error}. Get it again, or save the weights "
-            "again."
+            f"{where} is not an HDF5 file, or is damaged: {error}. Get it again, or save the "
+            "weights again."
         ) from None
 
 
@@ -112,8 +112,8 @@ def listing(h5, where):
         raise
     except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise LoadError(
-            f"{where} is a damaged HDF5 file: {error}. It cannot be read whole. Get it again, or use an "
-            "older copy."
+            f"{where} is a damaged HDF5 file: {error}. It cannot be read whole. Get it again, or "
+            "use an older copy."
         ) from None
 
 
@@ -155,7 +155,9 @@ def _kind(dataset, where, path):
         raise _strange(where, path, "has no values of its own in this file")
     dtype = dataset.dtype
     kind = "bfloat16" if dtype == np.dtype("V2") and _says_bfloat16(dataset) else dtype.name
-    if kind != "bfloat16" and (dtype.kind not in "fiub" or not dtype.isnative or dtype.itemsize > 8):
+    if kind != "bfloat16" and (
+        dtype.kind not in "fiub" or not dtype.isnative or dtype.itemsize > 8
+    ):
         raise _strange(where, path, f"has the dtype {dtype}, which no weight has")
     plist = dataset.id.get_create_plist()
     for number in range(plist.get_nfilters()):
@@ -177,8 +179,8 @@ def _says_bfloat16(dataset):
 
 def _strange(where, path, what):
     return LoadError(
-        f"{where}: {path[:200]!r} {what}. Files with plain arrays in plain groups are read. Get the "
-        "file again, or write it with save_weights()."
+        f"{where}: {path[:200]!r} {what}. Files with plain arrays in plain groups are read. Get "
+        "the file again, or write it with save_weights()."
     )
 
 

@@ -101,8 +101,8 @@ def _real(digits, where):
 
 def _refusal(where, what):
     return LoadError(
-        f"{where} {what}. Strict JSON as save() and to_json() write it is read. Get the file again, "
-        "or save the model again."
+        f"{where} {what}. Strict JSON as save() and to_json() write it is read. Get the file "
+        "again, or save the model again."
     )
 
 
@@ -126,18 +126,19 @@ def text_of(config, **options):
         if place is None:
             raise
         raise TypeError(
-            f"The config of the model holds {value} at {place}, which a file cannot hold. Numbers, "
-            "strings, lists, dicts, arrays and objects with get_config() can be stored. Leave it "
-            "out of get_config(), or store what it is made from. save_weights() stores weights only."
+            f"The config of the model holds {value} at {place}, which a file cannot hold. "
+            "Numbers, strings, lists, dicts, arrays and objects with get_config() can be stored. "
+            "Leave it out of get_config(), or store what it is made from. save_weights() stores "
+            "weights only."
         ) from None
 
 
 def _first_strange(value, place):
     """(place, description) of the first value that strict JSON cannot hold."""
     if isinstance(value, dict):
-        items = value.items()
+        items = list(value.items())
     elif isinstance(value, (list, tuple)):
-        items = enumerate(value)
+        items = list(enumerate(value))
     elif value is None or isinstance(value, (str, bool, int)):
         return None, None
     elif isinstance(value, float):

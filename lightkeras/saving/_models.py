@@ -14,7 +14,7 @@ from lightkeras import __version__, _registry
 from lightkeras.saving import _h5, _json, _objects, _zip
 from lightkeras.saving._errors import LoadError
 from lightkeras.saving._weights import Reader, groups_of, opened
-from lightkeras.saving._write import check_target, replacing
+from lightkeras.saving._write import check_target, is_another_writing, replacing
 
 __all__ = ["load_model", "save_model"]
 
@@ -28,7 +28,7 @@ def save_model(model, filepath, overwrite=True, zipped=None, **kwargs):
     """Write a model to a `.keras` file, which Keras can open, too.
 
     The file is written beside its target and then put in its place: an interrupted save leaves
-    the old file.
+    the old file. Of several processes that train one model, the first one writes.
 
     Args:
         model: The model.
@@ -52,16 +52,19 @@ def save_model(model, filepath, overwrite=True, zipped=None, **kwargs):
         )
     if not name.endswith(".keras") or old not in ("keras", None) or zipped is False:
         raise ValueError(
-            f"save() got {name!r}{f' and save_format={old!r}' if old != 'keras' else ''}. The file's name "
-            "ends in .keras. Type model.save(\"model.keras\"), or save_weights() for weights only."
+            f"save() got {name!r}{f' and save_format={old!r}' if old != 'keras' else ''}. The "
+            "file's name "
+            'ends in .keras. Type model.save("model.keras"), or save_weights() for weights only.'
         )
     if not model.built:
         warnings.warn(
-            f"{model.name!r} is saved without weights: it is not built. Call it on data, or build it, "
-            "before saving.",
+            f"{model.name!r} is saved without weights: it is not built. Call it on data, or build "
+            "it, before saving.",
             stacklevel=3,
         )
     path = check_target(filepath, overwrite)
+    if is_another_writing():
+        return
     contents = _contents(model, optimizer)
     with replacing(path) as beside:
         _zip.write(beside, contents)
@@ -76,7 +79,8 @@ def _contents(model, optimizer):
     if '"__lambda__"' in text:
         warnings.warn(
             f"The file of {model.name!r} holds the code of a lambda. It loads only with "
-            "safe_mode=False. A named function, given to load_model as custom_objects, loads always.",
+            "safe_mode=False. A named function, given to load_model as custom_objects, loads "
+            "always.",
             stacklevel=4,
         )
     metadata = {
@@ -127,8 +131,8 @@ def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
     with opened(filepath, 22) as file:  # the size of an empty archive
         if file.read(2) != b"PK":
             raise LoadError(
-                f"{where} exists and is no .keras archive (a zip file). It is damaged, or was renamed. "
-                "Weights alone are loaded with model.load_weights(...)."
+                f"{where} exists and is no .keras archive (a zip file). It is damaged, or was "
+                "renamed. Weights alone are loaded with model.load_weights(...)."
             )
         data = _zip.members(file, where, [_zip.CONFIG, _zip.METADATA, _zip.WEIGHTS])
     config = _json.parse(data[_zip.CONFIG], f"{where}: config.json")

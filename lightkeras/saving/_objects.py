@@ -24,6 +24,7 @@ from lightkeras import (
 from lightkeras._dtypes import dtype_name, torch_dtype
 from lightkeras.layers import _table
 from lightkeras.optimizers import schedules
+from lightkeras.random import SeedGenerator
 from lightkeras.saving import _code
 from lightkeras.saving._errors import LoadError, listed
 from lightkeras.saving._operations import KERAS_OPERATIONS
@@ -31,10 +32,11 @@ from lightkeras.saving._operations import KERAS_OPERATIONS
 __all__ = ["check", "deserialize_keras_object", "model_from", "revive", "serialize_keras_object"]
 
 
+_random = _registry.Table("seed generator", [SeedGenerator], base=SeedGenerator)
+
+
 def _slots():
     """{where Keras keeps the classes of a slot: its table}, the longest names first."""
-    import lightkeras.models  # noqa: F401  (above this file: it adds its classes to the table)
-
     return {
         "optimizers.schedules": schedules._table,
         "dtype_policies": dtype_policies._table,
@@ -44,6 +46,7 @@ def _slots():
         "constraints": constraints._table,
         "optimizers": optimizers._table,
         "metrics": metrics.table,
+        "random": _random,
         "losses": losses.table,
         "layers": _table.table(),
         "models": _table.table(),
@@ -159,8 +162,8 @@ def revive(value, tensor=None):
 def _keras_tensor(config, tensor):
     if tensor is None:
         raise ValueError(
-            "The config holds a symbolic tensor outside a model. It stands for the output of a layer "
-            "of the same graph. Store the model."
+            "The config holds a symbolic tensor outside a model. It stands for the output of a "
+            "layer of the same graph. Store the model."
         )
     return tensor(config["keras_history"])
 
@@ -247,15 +250,19 @@ def check(config, where):
             unknown.setdefault(str(value["config"]) if name == "function" else name, module)
     if foreign:
         names = [f"{name} of {module}" for name, module in foreign.items()]
+        trains = any(slot in " ".join(names) for slot in ("optimizers", "losses", "metrics"))
         raise LoadError(
-            f"{where} needs classes that lightkeras does not have: {listed(names)}. Give classes of "
-            f'your own for them: load_model(..., custom_objects={{"{next(iter(foreign))}": ...}}).'
+            f"{where} needs classes that lightkeras does not have: {listed(names)}. Give classes "
+            "of "
+            f'your own for them: load_model(..., custom_objects={{"{next(iter(foreign))}": ...}})'
+            f"{', or leave compile() out with compile=False' if trains else ''}."
         )
     if own:
         entries = ", ".join(f'"{name}": {str(name).rpartition(">")[2]}' for name in list(own)[:10])
         raise LoadError(
-            f"{where} needs classes or functions of your own: {listed(own, 10)}. They are not in the "
-            f"file. Type load_model(..., custom_objects={{{entries}}}), or register them first."
+            f"{where} needs classes or functions of your own: {listed(own, 10)}. They are not in "
+            f"the file. Type load_model(..., custom_objects={{{entries}}}), or register them "
+            "first."
         )
 
 
@@ -304,7 +311,7 @@ def model_from(config, custom_objects=None, safe_mode=True, where="The config"):
         check(config, where)
         try:
             with _registry.sharing():
-                return _table.table().deserialize(config)
+                model = _table.table().deserialize(config)
         except LoadError:
             raise
         except _BROKEN as error:
@@ -312,9 +319,23 @@ def model_from(config, custom_objects=None, safe_mode=True, where="The config"):
                 f"{where} describes a model that cannot be made. {_said(error)} Save it again, or "
                 "correct the class that raised this."
             ) from error
+    if not hasattr(model, "compile_from_config"):
+        raise LoadError(
+            f"{where} holds a {type(model).__name__} and no model. Layers are read by "
+            "layers.deserialize(config). Save a model."
+        )
+    return model
 
 
-_BROKEN = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
+_BROKEN = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+)
 
 
 def _said(error):

@@ -192,8 +192,9 @@ def from_keras(config):
     row = KERAS_OPERATIONS.get(name) if isinstance(name, str) else None
     if row is None or row.module != config.get("module"):
         raise ValueError(
-            f"Unknown operation {name!r} of {config.get('module')!r}.{did_you_mean(name, KERAS_OPERATIONS)} "
-            f"Known: {', '.join(KERAS_OPERATIONS)}."
+            f"Unknown operation {name!r} of "
+            f"{config.get('module')!r}.{did_you_mean(name, KERAS_OPERATIONS)} Known: "
+            f"{', '.join(KERAS_OPERATIONS)}."
         )
     settings = dict(config.get("config") or {})
     function = Function(row.functions[0], to_snake(name))
@@ -202,8 +203,8 @@ def from_keras(config):
     strange = [k for k in given if k not in row.names]
     if strange:
         raise ValueError(
-            f"The operation {function.name!r} ({name}) has the argument {strange[0]!r}, which is not "
-            f"known here. Accepted: {', '.join(row.names) or 'none'}."
+            f"The operation {function.name!r} ({name}) has the argument {strange[0]!r}, which is "
+            f"not known here. Accepted: {', '.join(row.names) or 'none'}."
         )
     as_tuple = lambda v: tuple(v) if isinstance(v, list) else v  # noqa: E731
     return function, {row.names[k]: as_tuple(v) for k, v in given.items()}

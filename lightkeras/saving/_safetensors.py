@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import math
+import os
+import stat
 import struct
+import zlib
 
 import torch
 
@@ -33,7 +37,17 @@ def write(path, state):
     from safetensors.torch import save_file
 
     plain = lambda t: t.detach().as_subclass(torch.Tensor).cpu().contiguous().clone()  # noqa: E731
-    save_file({key: plain(tensor) for key, tensor in state.items()}, path, {"format": "pt"})
+    tensors = {key: plain(tensor) for key, tensor in state.items()}
+    # The format has no checksums of its own. Others take no notice of ours.
+    crc = {key: zlib.crc32(_bytes_of(tensor)) for key, tensor in tensors.items()}
+    open(path, "wb").close()
+    mode = os.stat(path).st_mode  # what the user's umask gives; safetensors gives the owner alone
+    save_file(tensors, path, {"format": "pt", "crc32": json.dumps(crc)})
+    os.chmod(path, stat.S_IMODE(mode))
+
+
+def _bytes_of(tensor):
+    return tensor.reshape(-1).view(torch.uint8).numpy()
 
 
 class _Tensor:
@@ -42,6 +56,7 @@ class _Tensor:
     def __init__(self, file, shape, dtype, begin, end):
         self.file, self.shape, self.begin, self.end = file, shape, begin, end
         self.dtype, self.kind = _DTYPES[dtype]
+        self.crc = None
 
 
 def listing(file, where):
@@ -65,7 +80,20 @@ def listing(file, where):
         if key != "__metadata__"
     }
     _check_places(found, start, size, where)
+    checksums = _checksums(header, where)
+    if checksums and checksums.keys() != found.keys():
+        raise _strange(where, "is damaged: its checksums are not those of its tensors")
+    for key, crc in checksums.items():
+        found[key].crc = crc
     return found
+
+
+def _checksums(header, where):
+    """{key: CRC} where the file has them."""
+    metadata = header.get("__metadata__") or {}
+    text = metadata.get("crc32") if isinstance(metadata, dict) else None
+    stored = _json.parse(text, f"{where}: its checksums") if isinstance(text, str) else {}
+    return stored if isinstance(stored, dict) else {}
 
 
 def _entry(file, key, value, start, where):
@@ -88,13 +116,15 @@ def _check_places(found, start, size, where):
             raise _strange(where, f"has a gap or an overlap before the tensor {key[:80]!r}")
         end = entry.end
     if end != size:
-        raise _strange(where, f"has {size:,} bytes where its header ends at {end:,}: it was cut off")
+        raise _strange(
+            where, f"has {size:,} bytes where its header ends at {end:,}: it was cut off"
+        )
 
 
 def _strange(where, what):
     return LoadError(
-        f"{where} {what}. Files as save_weights() writes them are read. Get the file again, or save "
-        "the weights again."
+        f"{where} {what}. Files as save_weights() writes them are read. Get the file again, or "
+        "save the weights again."
     )
 
 
@@ -104,6 +134,8 @@ def read(entry, where):
     data = bytearray(entry.file.read(entry.end - entry.begin))
     if len(data) != entry.end - entry.begin:
         raise _strange(where, "ends before its tensors do")
+    if entry.crc is not None and entry.crc != zlib.crc32(data):
+        raise _strange(where, "is damaged: a checksum differs from the one it was written with")
     if not data:
         return torch.empty(entry.shape, dtype=entry.dtype)
     return torch.frombuffer(data, dtype=entry.dtype).reshape(entry.shape)

@@ -13,7 +13,7 @@ from lightkeras.optimizers import Optimizer
 from lightkeras.saving import _h5, _safetensors, _walk, _zip
 from lightkeras.saving._errors import LoadError
 from lightkeras.saving._fit import Comparison, check_finite
-from lightkeras.saving._write import check_target, replacing
+from lightkeras.saving._write import check_target, is_another_writing, replacing
 
 __all__ = ["Reader", "groups_of", "load_weights", "opened", "save_weights"]
 
@@ -36,11 +36,14 @@ def save_weights(model, filepath, overwrite=True):
     name = os.fspath(filepath)
     if not name.endswith((".weights.h5", ".safetensors")):
         raise ValueError(
-            f"save_weights() got {name!r}. The file's name ends in .weights.h5 or .safetensors. Type "
+            f"save_weights() got {name!r}. The file's name ends in .weights.h5 or .safetensors. "
+            "Type "
             'model.save_weights("model.weights.h5").'
         )
     _need_built(model, "save_weights")
     path = check_target(filepath, overwrite)
+    if is_another_writing():
+        return
     with replacing(path) as beside:
         if name.endswith(".safetensors"):
             _safetensors.write(beside, model.state_dict())
@@ -51,8 +54,8 @@ def save_weights(model, filepath, overwrite=True):
 def _need_built(model, method):
     if not model.built:
         raise ValueError(
-            f"{method}() on {model.name!r}, which is not built: it has no weights yet. Its first input "
-            "builds it. Call it on data, give it an Input, or type model.build(input_shape)."
+            f"{method}() on {model.name!r}, which is not built: it has no weights yet. Its first "
+            "input builds it. Call it on data, give it an Input, or type model.build(input_shape)."
         )
 
 
@@ -97,8 +100,9 @@ def load_weights(
     """
     if kwargs:
         raise TypeError(
-            f"load_weights() got an unexpected argument {next(iter(kwargs))!r}. Accepted: skip_mismatch, "
-            "objects_to_skip, check_finite. by_name belongs to the .h5 files of Keras 2."
+            f"load_weights() got an unexpected argument {next(iter(kwargs))!r}. Accepted: "
+            "skip_mismatch, objects_to_skip, check_finite. by_name belongs to the .h5 files of "
+            "Keras 2."
         )
     _need_built(model, "load_weights")
     name = os.fspath(filepath)
@@ -135,7 +139,7 @@ def opened(filepath, least):
     """
     name = os.fspath(filepath)
     try:
-        file = open(filepath, "rb", opener=_open_at_once)
+        file = open(filepath, "rb", opener=_open_at_once)  # noqa: SIM115 (closed below)
     except FileNotFoundError:
         folder = os.path.dirname(name) or "."
         names = os.listdir(folder) if os.path.isdir(folder) else []
@@ -146,11 +150,13 @@ def opened(filepath, least):
     with file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise LoadError(f"{name} is no regular file. A file on a disk can be loaded. Copy it first.")
+            raise LoadError(
+                f"{name} is no regular file. A file on a disk can be loaded. Copy it first."
+            )
         if status.st_size < least:
             raise LoadError(
-                f"{name} exists and has {status.st_size} bytes: it is empty or was cut off. A whole file "
-                "can be loaded. Save again, or use an older copy."
+                f"{name} exists and has {status.st_size} bytes: it is empty or was cut off. A "
+                "whole file can be loaded. Save again, or use an older copy."
             )
         yield file
 
@@ -192,7 +198,9 @@ class Reader:
         # Keras before 3.13 wrote the state of its random numbers, which is its own.
         everything = {k: v for k, v in everything.items() if "/seed_generator/" not in f"/{k}"}
         self.optimizer = {
-            k.rpartition("/")[2]: v for k, v in everything.items() if k.startswith("optimizer/vars/")
+            k.rpartition("/")[2]: v
+            for k, v in everything.items()
+            if k.startswith("optimizer/vars/")
         }
         self.found = {k: v for k, v in everything.items() if not k.startswith("optimizer/")}
 
@@ -262,9 +270,9 @@ class Reader:
             same_count = len(self.optimizer) == len(optimizer.variables)
             if same_count and (entry is None or entry.shape != shape):
                 raise LoadError(
-                    f"{self.where}: the state of the optimizer does not fit {optimizer.name!r}: variable "
-                    f"{number} has the shape {entry and entry.shape}, here {shape}. Compile the model "
-                    "as it was, or load it with compile=False."
+                    f"{self.where}: the state of the optimizer does not fit {optimizer.name!r}: "
+                    f"variable {number} has the shape {entry and entry.shape}, here {shape}. "
+                    "Compile the model as it was, or load it with compile=False."
                 )
         return self._values(self.optimizer)
 

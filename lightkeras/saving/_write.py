@@ -7,7 +7,11 @@ import os
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["check_target", "replacing"]
+import torch
+
+from lightkeras._ranks import is_chief
+
+__all__ = ["check_target", "is_another_writing", "replacing"]
 
 
 def check_target(filepath, overwrite):
@@ -22,10 +26,16 @@ def check_target(filepath, overwrite):
         raise IsADirectoryError(f"{filepath} is a folder. Give the name of a file in it.")
     if path.exists() and not overwrite:
         raise FileExistsError(
-            f"{filepath} exists and overwrite is False. Nothing was written. Pass overwrite=True, or "
-            "another name."
+            f"{filepath} exists and overwrite is False. Nothing was written. Pass overwrite=True, "
+            "or another name."
         )
     return path
+
+
+def is_another_writing():
+    """Whether this process trains one model with others, and is not the one that writes files."""
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return together and not is_chief()
 
 
 @contextmanager

@@ -42,8 +42,8 @@ def members(file, where, names):
             missing = [name for name in names if name not in there]
             if missing:
                 raise LoadError(
-                    f"{where} holds no {missing[0]}; it has {listed(sorted(there)) or 'nothing'}. A "
-                    f"model has {CONFIG}, {METADATA} and {WEIGHTS}. Save the model again."
+                    f"{where} holds no {missing[0]}; it has {listed(sorted(there)) or 'nothing'}. "
+                    f"A model has {CONFIG}, {METADATA} and {WEIGHTS}. Save the model again."
                 )
             return {name: _read(archive, name, where) for name in names}
     except LoadError:
@@ -56,8 +56,8 @@ def members(file, where, names):
 
 def _damaged(where, error):
     return LoadError(
-        f"{where} is damaged: {error}. It cannot be loaded whole. Get the file again, or use an older "
-        "copy."
+        f"{where} is damaged: {error}. It cannot be loaded whole. Get the file again, or use an "
+        "older copy."
     )
 
 
@@ -68,13 +68,13 @@ def _check(infos, size, where):
     if strange:
         shown = listed([repr(name[:80]) for name in strange])
         raise LoadError(
-            f"{where} holds {shown}. A model of lightkeras has only {CONFIG}, {METADATA} and {WEIGHTS}. "
-            "Layers with files of their own (vocabularies) are not read."
+            f"{where} holds {shown}. A model of lightkeras has only {CONFIG}, {METADATA} and "
+            f"{WEIGHTS}. Layers with files of their own (vocabularies) are not read."
         )
     if len(set(names)) != len(names):
         raise LoadError(
-            f"{where} holds two members of one name. Each stands once in a saved model. Get the file "
-            "again."
+            f"{where} holds two members of one name. Each stands once in a saved model. Get the "
+            "file again."
         )
     end = 0
     for info in sorted(infos, key=lambda info: info.header_offset):
@@ -104,8 +104,8 @@ def _check_member(info, size, where):
         what = "declares two different sizes"
     if what:
         raise LoadError(
-            f"{where}: the member {info.filename} {what}. Members as save() writes them are read. Get "
-            "the file again, or save the model again."
+            f"{where}: the member {info.filename} {what}. Members as save() writes them are read. "
+            "Get the file again, or save the model again."
         )
 
 

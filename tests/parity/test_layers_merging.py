@@ -146,13 +146,13 @@ REFUSALS = [
     (lambda: layers.Add()(layers.Input((3,))), "got one tensor", "It takes a list of tensors"),
     (lambda: layers.Add()([X, Y]), "the shapes (2, 3), (2, 4)", "equal, or 1, on each axis"),
     (lambda: layers.Add()([X, torch.zeros(3, 3)]), "(3, 3)", "equal, or 1, on each axis"),
-    (lambda: layers.Subtract()([X, X, X]), "got 3 tensors", "a list of 2"),
+    (lambda: layers.Subtract()([X, X, X]), "got 3 inputs", "a list of 2 tensors"),
     (lambda: layers.Concatenate()(X), "got one tensor", "Concatenate()([x, y])"),
     (lambda: layers.Concatenate(0)([X, Y]), "(2, 3), (2, 4)", "differ on axis 0 only"),
     (lambda: layers.Concatenate()([X, X[..., None]]), "(2, 3, 1)", "differ on axis -1 only"),
     (lambda: layers.Dot(axes=1)([X, Y]), "(2, 3), (2, 4)", "same size on axes 1 and 1"),
     (lambda: layers.Dot(axes=0)([X, X]), "axis 0, the batch", "Dot(axes=1)([x, y])"),
-    (lambda: layers.Dot(axes=1)([X]), "got 1 tensors", "a list of 2"),
+    (lambda: layers.Dot(axes=1)([X]), "got 1 inputs", "a list of 2 tensors"),
     (lambda: layers.Dot(axes="1"), "Dot(axes='1') is not an axis", "Dot(axes=1)"),
     (lambda: layers.Dot(axes=(1, 2, 3)), "Dot(axes=(1, 2, 3))", "or two of them"),
 ]
@@ -166,3 +166,20 @@ def test_refusals(action, given, fix):
     with pytest.raises(ValueError, match=re.escape(given)) as error:
         action()
     assert fix in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["Add", "Subtract", "Maximum", "Concatenate"])
+def test_a_built_layer_refuses_too(name):
+    layer = getattr(layers, name)()
+    layer([X, X])
+    with pytest.raises(ValueError, match="got one tensor"):
+        layer(X)
+    with pytest.raises(ValueError, match=re.escape("the shapes (2, 3), (5, 4)")):
+        layer([X, torch.zeros(5, 4)])
+
+
+def test_subtract_takes_two():
+    layer = layers.Subtract()
+    layer([X, X])
+    with pytest.raises(ValueError, match="got 3 inputs"):
+        layer([X, X, X])

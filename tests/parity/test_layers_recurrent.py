@@ -660,8 +660,16 @@ REFUSALS = [
     (lambda: layers.RNN(layers.Dense(3)), "RNN got Dense, which has no state_size", "LSTMCell(32)"),
     (lambda: layers.StackedRNNCells([3]), "has no call and no state_size", "LSTMCell(32)"),
     (lambda: layers.LSTM(3)(ZEROS, initial_state=[torch.zeros(2, 3)] * 2), "states for 2", "equal"),
-    (lambda: layers.GRU(3)(ZEROS, initial_state=torch.zeros(3, 4)), "shapes (3, 4).", "shape (3, 3)"),
-    (lambda: layers.LSTM(3)(ZEROS, initial_state=torch.zeros(3, 3)), "shapes (3, 3).", "takes 2 of"),
+    (
+        lambda: layers.GRU(3)(ZEROS, initial_state=torch.zeros(3, 4)),
+        "shapes (3, 4).",
+        "shape (3, 3)",
+    ),
+    (
+        lambda: layers.LSTM(3)(ZEROS, initial_state=torch.zeros(3, 3)),
+        "shapes (3, 3).",
+        "takes 2 of",
+    ),
     (lambda: layers.Bidirectional(layers.LSTM(3), "cat"), "merge_mode='cat'", "'concat'"),
     (
         lambda: layers.Bidirectional(layers.LSTM(3), backward_layer=layers.LSTM(3)),

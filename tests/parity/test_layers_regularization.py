@@ -56,8 +56,10 @@ def test_statistics_as_keras(name, kwargs, shape):
 
 @pytest.mark.parametrize(
     "name",
-    "Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D GaussianNoise GaussianDropout "
-    "AlphaDropout ActivityRegularization".split(),
+    [
+        *("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"),
+        *("GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization"),
+    ],
 )
 def test_signatures(name):
     check_signature(name)

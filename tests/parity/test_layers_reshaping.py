@@ -77,12 +77,32 @@ def test_refusals(action, given, fix):
     assert fix in str(error.value)
 
 
-def test_calls_per_step():
-    """An eager call costs the two calls of nn.Module and the layer's own."""
-    for layer, most in ((layers.Flatten(), 3), (layers.Permute((1,)), 3)):
-        x = torch.zeros(2, 3)
-        layer(x)
-        assert python_calls(lambda layer=layer, x=x: layer(x)) <= most + 1
+X, IDS = torch.zeros(2, 3), torch.ones(2, 3, dtype=torch.int64)
+CALLS = [
+    (layers.Flatten(), X, 3),
+    (layers.Reshape((3, 1)), X, 3),
+    (layers.Permute((1,)), X, 3),
+    (layers.Activation("relu"), X, 4),
+    (layers.LeakyReLU(), X, 4),
+    (layers.Dropout(0.5), X, 3),
+    (layers.Embedding(9, 2), IDS, 5),
+    (layers.Add(), [X, X], 8),
+    (layers.Concatenate(), [X, X], 4),
+]
+
+
+@pytest.mark.parametrize(("layer", "x", "most"), CALLS, ids=lambda v: getattr(v, "name", None))
+def test_calls_of_an_eager_step(layer, x, most):
+    """Two of nn.Module's, and the layer's own: nothing is looked at twice."""
+    layer(x)
+    assert python_calls(lambda: layer(x)) - 1 <= most
+
+
+def test_calls_of_dropout_in_training():
+    layer = layers.Dropout(0.5)
+    layer(X)
+    layer.train()
+    assert python_calls(lambda: layer(X)) - 1 <= 6
 
 
 def python_calls(action):

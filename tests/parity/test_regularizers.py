@@ -112,7 +112,7 @@ def test_weights_on_meta():
 r, c = regularizers, constraints
 MISTAKES = [
     (lambda: r.get("l3"), "Unknown regularizer 'l3'."),
-    (lambda: r.get("L1L3"), "Did you mean 'L1L2'?"),
+    (lambda: r.get("L1L3"), "Did you mean 'l1l2'?"),
     (lambda: r.get(0.01), "Expected a regularizer, got float"),
     (lambda: r.L2(-1), "L2() got l2=-1. A number of at least 0"),
     (lambda: r.L1(float("nan")), "L1() got l1=nan"),
