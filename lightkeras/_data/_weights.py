@@ -53,12 +53,15 @@ def _form(tree):
 
 def class_ids(y):
     """Class of every row: of ids `(n,)` or `(n, 1)`, or of one-hot rows `(n, classes)`."""
-    if y.ndim > 2:
+    if y.ndim > 2 or y.is_complex():
+        given = "complex numbers" if y.is_complex() else f"shape {tuple(y.shape)}"
         raise ValueError(
-            f"class_weight is given, but y has shape {tuple(y.shape)}. Targets of one class per "
-            "row are accepted, (n,) or (n, classes). Give a sample_weight shaped like y instead."
+            f"class_weight is given, but y has {given}. Targets of one class per row are "
+            "accepted, (n,) or (n, classes). Give a sample_weight shaped like y instead."
         )
     if y.ndim > 1:
+        if y.dtype is torch.bool:  # in which torch finds no maximum
+            y = y.byte()
         y = y.argmax(-1) if y.shape[-1] > 1 else y.squeeze(-1)
     return y.round().long() if y.is_floating_point() else y.long()
 

@@ -120,7 +120,7 @@ class Weighted(torch.nn.Module):
             )
         elif isinstance(value, (Weight, State)):
             self._adopt(name, value)
-        elif isinstance(getattr(type(self), name, None), property):
+        elif getattr(getattr(type(self), name, None), "fset", None) is not None:
             object.__setattr__(self, name, value)
             return
         elif isinstance(value, (list, dict)) or (isinstance(value, tuple) and holds_layers(value)):

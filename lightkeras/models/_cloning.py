@@ -141,7 +141,8 @@ def _clone_graph(model, clone, call_function, input_tensors):
     inputs = input_tensors
     if inputs is None:
         inputs = map_structure(
-            lambda t: Input(batch_shape=t.shape, dtype=t.dtype, name=t.name), model.input
+            lambda t: Input(batch_shape=t.shape, dtype=t.dtype, name=t._keras_history[0].name),
+            model.input,
         )
     given = flatten(inputs)
     if len(given) != len(model.inputs) or not all(is_keras_tensor(t) for t in given):

@@ -246,7 +246,7 @@ class Trainable(Steps):
                 initial_epoch=initial_epoch,
                 callbacks=callbacks,
                 verbose=verbose,
-                validation_freq=validation_freq,
+                validation_freq=1 if val is None else validation_freq,
                 trainer=None if isinstance(trainer, dict) else trainer,
                 flags=flags,
             )

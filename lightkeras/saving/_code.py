@@ -49,8 +49,8 @@ def load(config):
         code = marshal.loads(base64.b64decode(code))
     except (ValueError, TypeError, EOFError):
         raise LoadError(
-            "The stored code of a lambda cannot be read: another version of Python wrote it, or it "
-            "is damaged. Load it with that version. Write models with named functions instead."
+            "The stored code of a lambda cannot be read: another version of Python wrote it, or "
+            "it is damaged. Load it with that version. Write models with named functions instead."
         ) from None
     cells = tuple(types.CellType(value) for value in closure or ())
     defaults = None if defaults is None else tuple(defaults)

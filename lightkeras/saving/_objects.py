@@ -241,8 +241,8 @@ def check(config, where):
             )
         elif not isinstance(name, str):
             raise LoadError(
-                f"{where} names a class by a {type(name).__name__}. A class name is a string. Save "
-                "the model again."
+                f"{where} names a class by a {type(name).__name__}. A class name is a string. "
+                "Save the model again."
             )
         elif name not in _SPECIAL and not _is_known(value, name):
             module = str(value.get("module"))

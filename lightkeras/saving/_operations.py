@@ -151,9 +151,9 @@ def _row_of(function):
     if row is None:
         name = getattr(function.fn, "__name__", function.label)
         raise ValueError(
-            f"The model holds the operation {name!r} (node {function.name!r}), which Keras's files "
-            "have no name for. Operators and the common torch functions can be stored. Put it into "
-            "the call() of a Layer and store that, or save the weights only."
+            f"The model holds the operation {name!r} (node {function.name!r}), which Keras's "
+            "files have no name for. Operators and the common torch functions can be stored. Put "
+            "it into the call() of a Layer and store that, or save the weights only."
         )
     return row
 
@@ -176,8 +176,8 @@ def _split(row, function, node):
     if strange or tensors or len(rest) > len(row.names):
         raise ValueError(
             f"The call of {function.label!r} (node {function.name!r}) has arguments that Keras's "
-            f"{row.name} does not take: {', '.join(strange) or 'too many'}. Put it into the call() "
-            "of a Layer."
+            f"{row.name} does not take: {', '.join(strange) or 'too many'}. Put it into the "
+            "call() of a Layer."
         )
     return inputs, settings
 

@@ -81,8 +81,8 @@ def _check(infos, size, where):
         _check_member(info, size, where)
         if info.header_offset < end:
             raise LoadError(
-                f"{where}: its members lie over each other. Save() writes one after the other. Get "
-                "the file again."
+                f"{where}: its members lie over each other. Save() writes one after the other. "
+                "Get the file again."
             )
         end = info.header_offset + 30 + len(info.filename) + info.compress_size
 
