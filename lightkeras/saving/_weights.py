@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from contextlib import contextmanager
@@ -36,8 +37,7 @@ def save_weights(model, filepath, overwrite=True):
     name = os.fspath(filepath)
     if not name.endswith((".weights.h5", ".safetensors")):
         raise ValueError(
-            f"save_weights() got {name!r}. The file's name ends in .weights.h5 or .safetensors. "
-            "Type "
+            f"save_weights() got {name!r}. Its name must end in .weights.h5 or .safetensors. Type "
             'model.save_weights("model.weights.h5").'
         )
     _need_built(model, "save_weights")
@@ -169,8 +169,6 @@ def _open_at_once(path, flags):
 @contextmanager
 def _h5_of(filepath, name):
     """The HDF5 weights at `filepath`, also those inside a `.keras` file."""
-    import io
-
     if not name.endswith((".weights.h5", ".keras")):
         raise LoadError(
             f"load_weights() got {name!r}. These endings can be read: {_ENDINGS}. A file of torch "
