@@ -212,8 +212,8 @@ class Configurable(type):
             obj.__init__(*args, **kwargs)
             if cls._proof is not None and cls._proof not in obj.__dict__:
                 raise RuntimeError(
-                    f"{cls.__name__}.__init__() did not call super().__init__(), which sets up what "
-                    "every such object has. Make it the first line of __init__."
+                    f"{cls.__name__}.__init__() did not call super().__init__(), which sets up "
+                    "what every such object has. Make it the first line of __init__."
                 )
         return obj
 

@@ -20,6 +20,7 @@ __all__ = [
     "get_custom_objects",
     "get_registered_name",
     "get_registered_object",
+    "get_uid",
     "lookup_custom",
     "register_keras_serializable",
     "reset_names",
@@ -84,6 +85,16 @@ def unique_name(prefix: str) -> str:
     count = _uses[prefix]
     _uses[prefix] += 1
     return prefix if count == 0 else f"{prefix}_{count}"
+
+
+def get_uid(prefix: str = "") -> int:
+    """How many automatic names have begun with this prefix, the one to come included.
+
+    >>> get_uid("demo"), get_uid("demo")
+    (1, 2)
+    """
+    _uses[prefix] += 1
+    return _uses[prefix]
 
 
 def reset_names() -> None:

@@ -170,7 +170,7 @@ class Compiled:
     def names(self):
         """Names of what `evaluate` returns, in its order.
 
-        The losses, then the metrics: as `compile` has them, but sorted if there are several outputs.
+        The losses, then the metrics: as in `compile`, but sorted if there are several outputs.
         """
         found = self.all_metrics()
         losses_ = [name for name, metric in found if isinstance(metric, LossMean)]

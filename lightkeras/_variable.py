@@ -9,7 +9,18 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-__all__ = ["State", "Weight"]
+from lightkeras._dtypes import dtype_name
+
+__all__ = ["State", "Weight", "described"]
+
+
+def described(weight):
+    """A weight as Keras prints it."""
+    value = "?" if weight.device.type == "meta" else weight.numpy()
+    return (
+        f"<Variable path={weight.path}, shape={tuple(weight.shape)}, "
+        f"dtype={dtype_name(weight.dtype)}, value={value}>"
+    )
 
 
 class _Variable(torch.Tensor):
@@ -31,6 +42,9 @@ class _Variable(torch.Tensor):
     @property
     def trainable(self):
         return self.requires_grad
+
+    def __repr__(self, **kwargs):
+        return described(self)
 
     def assign(self, value):
         """Overwrite in place with an array or tensor of the same shape; returns the weight.

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import builtins
 import functools
-import gc
 import math
-import sys
-from collections import Counter
 
 import numpy as np
 import torch
@@ -28,7 +25,7 @@ from lightkeras._dtypes import (
     torch_dtype,
 )
 from lightkeras._graph import is_keras_tensor
-from lightkeras._registry import did_you_mean, reset_names
+from lightkeras._registry import did_you_mean, get_uid
 from lightkeras._variable import State, Weight
 from lightkeras.config import (
     backend,
@@ -39,6 +36,7 @@ from lightkeras.config import (
     set_floatx,
     set_image_data_format,
 )
+from lightkeras.utils._session import clear_session
 
 # fmt: off
 __all__ = [
@@ -79,34 +77,6 @@ def _op(function):
 standardize_dtype = dtype_name
 is_float_dtype = is_float
 is_int_dtype = is_int
-
-_uids: Counter[str] = Counter()
-
-
-def clear_session(free_memory=True):
-    """Start automatic names from the beginning and drop what compilation has cached.
-
-    Args:
-        free_memory: Collect garbage too.
-
-    >>> clear_session()
-    """
-    reset_names()
-    _uids.clear()
-    if "torch._dynamo" in sys.modules:
-        torch._dynamo.reset()
-    if free_memory:
-        gc.collect()
-
-
-def get_uid(prefix=""):
-    """1 at the first call with this prefix, then 2, 3...
-
-    >>> get_uid("demo"), get_uid("demo")
-    (1, 2)
-    """
-    _uids[prefix] += 1
-    return _uids[prefix]
 
 
 # ---- making and reading tensors -----------------------------------------------------------------
@@ -149,7 +119,9 @@ def arange(start, stop=None, step=1, dtype="int32"):
 
 def get_value(x):
     """A tensor as an array on the host; anything else as it is."""
-    return x.detach().cpu().numpy()[()] if isinstance(x, torch.Tensor) else x
+    if isinstance(x, torch.Tensor):
+        return x.detach().cpu().numpy()[()]
+    return x.numpy()[()] if hasattr(x, "numpy") else x
 
 
 eval = get_value
@@ -168,6 +140,9 @@ def set_value(x, value):
     array([3., 4.], dtype=float32)
     """
     if not isinstance(x, torch.Tensor):
+        if hasattr(x, "assign"):  # a learning rate, a kernel in Keras's layout
+            x.assign(value)
+            return
         raise TypeError(
             f"set_value() got {type(x).__name__}. A variable or tensor is accepted. "
             "Set an attribute instead: optimizer.learning_rate = 0.01."

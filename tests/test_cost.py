@@ -85,6 +85,7 @@ def test_a_training_step_inside_a_chunk():
     )
     model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
     y = (torch.rand(32, 1) > 0.5).float()
+
     def fit(rows):
         data = X.repeat(rows, 1).numpy(), y.repeat(rows, 1).numpy()
         return lambda: model.fit(*data, batch_size=32, verbose=0, shuffle=False)

@@ -77,7 +77,7 @@ def test_copies_are_independent_and_equal(copied):
     assert other.layers[0].kernel.path == "sequential/dense/kernel" or other.layers[0].kernel.path
 
 
-# ---- weights in two layouts ---------------------------------------------------------------------
+# ---- weights in two layouts -------------------------------------------------------------------
 
 
 def test_dense_has_torchs_parameters_and_keras_face():
@@ -128,7 +128,7 @@ def test_two_models_of_one_architecture_share_state_dict_keys():
     assert list(first.state_dict())[::2] == ["dense.weight", "dense_1.weight", "out.weight"]
 
 
-# ---- tracking -------------------------------------------------------------------------------------
+# ---- tracking ---------------------------------------------------------------------------------
 
 
 def test_layers_in_lists_tuples_and_dicts_are_tracked_in_keras_order():
@@ -192,7 +192,7 @@ def test_attributes_do_not_shadow_the_engine():
     assert isinstance(model.logger, Dense) and model.trainer == "mine"
 
 
-# ---- dtypes ---------------------------------------------------------------------------------------
+# ---- dtypes -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16", "uint8", "int64", "bool"])
@@ -224,7 +224,7 @@ def test_dtype_policies(policy):
     assert str(ours(np.ones((2, 4))).dtype) == f"torch.{theirs.compute_dtype}"
 
 
-# ---- losses ---------------------------------------------------------------------------------------
+# ---- losses -----------------------------------------------------------------------------------
 
 
 def test_add_loss_counts_once_per_call():
@@ -259,7 +259,7 @@ def test_regularizers_see_keras_layout_and_match_keras():
     assert mine == pytest.approx(sorted(float(v) for v in theirs.losses), rel=1e-5)
 
 
-# ---- trainable --------------------------------------------------------------------------------------
+# ---- trainable --------------------------------------------------------------------------------
 
 
 def test_trainable_reaches_all_layers_below_and_back():
@@ -274,7 +274,7 @@ def test_trainable_reaches_all_layers_below_and_back():
     assert len(model.trainable_weights) == 6
 
 
-# ---- errors ---------------------------------------------------------------------------------------
+# ---- errors -----------------------------------------------------------------------------------
 
 MISTAKES = {
     "typo": (lambda: Dense(3, actvation="relu"), TypeError, "Did you mean 'activation'"),

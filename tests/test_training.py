@@ -54,7 +54,7 @@ def close(ours, theirs, **tolerance):
         np.testing.assert_allclose(ours[name], theirs[name], err_msg=name, **tolerance)
 
 
-# ---- the same path, whoever takes the steps -------------------------------------------------------
+# ---- the same path, whoever takes the steps ---------------------------------------------------
 
 WAYS = {
     "one at a time": {"max_steps": 10**6},
@@ -133,7 +133,7 @@ def test_to_lightning_builds_an_unbuilt_model():
     assert len(model.weights) == 2
 
 
-# ---- beside Keras -----------------------------------------------------------------------------------
+# ---- beside Keras -----------------------------------------------------------------------------
 
 COMPILES = {
     "classes": (classifier, Y, {}),
@@ -261,7 +261,7 @@ def test_hooks_come_in_keras_order_with_its_logs():
     assert seen[0] == seen[1]
 
 
-# ---- data of all kinds ------------------------------------------------------------------------------
+# ---- data of all kinds ------------------------------------------------------------------------
 
 
 def _endless():
@@ -320,7 +320,7 @@ def test_named_inputs_and_outputs():
     assert model.predict({"right": X[:, 2:], "left": X[:, :2]}, verbose=0).shape == (203, 1)
 
 
-# ---- models of one's own ------------------------------------------------------------------------------
+# ---- models of one's own ----------------------------------------------------------------------
 
 
 class Custom(lk.Model):
@@ -406,7 +406,7 @@ def test_frozen_after_compile_is_trained_by_its_own_compile():
     assert not np.array_equal(before[2], partly.get_weights()[2])
 
 
-# ---- torch's and Lightning's own things ---------------------------------------------------------------
+# ---- torch's and Lightning's own things -------------------------------------------------------
 
 
 def test_torch_optimizer_scheduler_and_torchmetrics():
@@ -456,7 +456,7 @@ def test_nothing_is_written_or_printed_unless_asked(tmp_path, monkeypatch, capfd
     assert out == "" and err == "" and list(tmp_path.iterdir()) == []
 
 
-# ---- ends ---------------------------------------------------------------------------------------------
+# ---- ends -------------------------------------------------------------------------------------
 
 
 def test_stop_training_ends_after_the_epoch_or_batch():
@@ -515,7 +515,8 @@ DDP = """
 import json, sys, numpy as np
 import lightkeras as lk
 lk.utils.set_random_seed(1)
-r = np.random.RandomState(0); x = r.rand(53, 4).astype("float32"); y = (x.sum(1) > 2).astype("int64")
+r = np.random.RandomState(0); x = r.rand(53, 4).astype("float32")
+y = (x.sum(1) > 2).astype("int64")
 m = lk.Sequential([lk.Input((4,)), lk.layers.Dense(8, activation="relu"),
                    lk.layers.Dense(2, activation="softmax")])
 m.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])

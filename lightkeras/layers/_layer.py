@@ -141,7 +141,6 @@ class Layer(Weighted, metaclass=Configurable):
         state = self.__dict__
         state["training"] = False  # as in Keras, calling a layer is inference unless told otherwise
         state["_name"] = name or unique_name(to_snake(type(self).__name__))
-        state["_named_by_user"] = name is not None
         state["_rows"] = []  # one per own weight: see add_weight
         state["_inbound_nodes"] = []
         state["_added_losses"] = []
@@ -191,7 +190,9 @@ class Layer(Weighted, metaclass=Configurable):
         if any(type(leaf) is KerasTensor for leaf in leaves):
             return self._symbolic_call(args, kwargs)
         args = map_structure(self._prepared, args)
-        kwargs = {k: v if "mask" in k else map_structure(self._prepared, v) for k, v in kwargs.items()}
+        kwargs = {
+            k: v if "mask" in k else map_structure(self._prepared, v) for k, v in kwargs.items()
+        }
         if any(type(leaf) is ShapeTensor for leaf in leaves):
             return self._shape_call(args, kwargs)
         if self.built:
@@ -232,12 +233,12 @@ class Layer(Weighted, metaclass=Configurable):
             kwargs["training"] = self.training
         try:
             outputs = self._compute(args, kwargs)
+            if self.activity_regularizer is not None:
+                for output in flatten(outputs):
+                    self.add_loss(self.activity_regularizer(output) / output.shape[0])
         except FAILURES as error:
             explain(self, args, error)
             raise
-        if self.activity_regularizer is not None:
-            for output in flatten(outputs):
-                self.add_loss(self.activity_regularizer(output) / output.shape[0])
         if mask is not None or self.supports_masking:
             self._set_mask(first, outputs, mask)
         return outputs
@@ -400,7 +401,6 @@ class Layer(Weighted, metaclass=Configurable):
     @name.setter
     def name(self, value):
         self.__dict__["_name"] = value
-        self.__dict__["_named_by_user"] = True
 
     @property
     def path(self):

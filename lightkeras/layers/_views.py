@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from lightkeras._variable import described
+
 __all__ = ["BoundView", "Permuted", "View"]
 
 
@@ -164,7 +166,7 @@ class BoundView:
         return np.asarray(self.numpy(), dtype=dtype)
 
     def __repr__(self):
-        return f"<Weight path={self.path}, shape={tuple(self.shape)}, dtype={self.dtype}>"
+        return described(self)
 
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):

@@ -115,8 +115,8 @@ class Weighted(torch.nn.Module):
                 )
         elif _is_kept(self, name, value):
             raise AttributeError(
-                f"{type(self).__name__}.{name} cannot be set: Keras keeps it for what it tells about "
-                f"a layer. Take another name, for example self.my_{name}."
+                f"{type(self).__name__}.{name} cannot be set: Keras keeps it for what it tells "
+                f"about a layer. Take another name, for example self.my_{name}."
             )
         elif isinstance(value, (Weight, State)):
             self._adopt(name, value)
@@ -130,7 +130,7 @@ class Weighted(torch.nn.Module):
         super().__setattr__(name, value)
 
     def _adopt(self, name, value):
-        """`self.w = self.add_weight(name="kernel")`: the parameter is called what the user calls it."""
+        """`self.w = self.add_weight(name="kernel")`: the parameter gets the user's name, `w`."""
         store = self._parameters if isinstance(value, Weight) else self._buffers
         if name in store:
             return

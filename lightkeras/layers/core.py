@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from lightkeras import activations, constraints, initializers, regularizers
-from lightkeras._graph import KerasTensor, Node
+from lightkeras._graph import KerasTensor, Node, is_keras_tensor
 from lightkeras._registry import is_code_allowed, named_function, serialize, unique_name
 from lightkeras.layers._layer import Layer
 from lightkeras.layers._spec import InputSpec
@@ -66,8 +66,12 @@ class InputLayer(Layer):
     ):
         given = kwargs.pop("input_shape", None) or kwargs.pop("batch_input_shape", None)
         super().__init__(name=name or unique_name("input_layer"))
-        self.__dict__["_named_by_user"] = name is not None
         if input_tensor is not None:
+            if not is_keras_tensor(input_tensor):
+                raise TypeError(
+                    f"Input(tensor=) got {type(input_tensor).__name__}. A symbolic tensor is "
+                    "accepted. Type Input(shape=...) for a new one."
+                )
             batch_shape, dtype = input_tensor.shape, dtype or input_tensor.dtype
         if batch_shape is None:
             shape = given if shape is None else shape
@@ -77,6 +81,9 @@ class InputLayer(Layer):
                 f"Input() got shape={shape} and batch_shape={batch_shape}. One of them is "
                 "accepted; batch_shape holds the batch size first. Leave one out."
             )
+        else:
+            first, *rest = batch_shape if isinstance(batch_shape, (list, tuple)) else [batch_shape]
+            batch_shape = (_batch_size(first), *_sample_shape(rest))
         self.__dict__["batch_shape"] = tuple(batch_shape)
         self.__dict__["_input_dtype"] = dtype or "float32"
         self.sparse, self.ragged, self.optional = bool(sparse), bool(ragged), optional
@@ -123,7 +130,7 @@ def _sample_shape(shape):
             "Input() got no shape. It takes the shape of one sample, without the batch. "
             "Type for example Input((28, 28, 1))."
         )
-    if isinstance(shape, int):
+    if not hasattr(shape, "__iter__"):
         raise ValueError(
             f"Input({shape}) is not a shape. It takes a tuple, the shape of one sample. Type "
             f"Input(({shape},))."
@@ -307,6 +314,11 @@ class Lambda(Layer):
             raise TypeError(
                 f"Lambda() got {type(function).__name__}. It takes a function of tensors. "
                 "Type for example Lambda(lambda x: x * 2)."
+            )
+        if not isinstance(arguments or {}, dict):
+            raise TypeError(
+                f"Lambda(arguments=) got {type(arguments).__name__}. Keyword arguments of the "
+                "function are accepted. Type for example arguments={'axis': 1}."
             )
         self.function = function
         self.arguments = dict(arguments or {})

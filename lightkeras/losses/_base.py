@@ -101,7 +101,7 @@ class Loss(Configured):
         ):
             return map_structure(lambda leaf: self._cast(leaf, leaf), x)
         device = like.device if isinstance(like, Tensor) else None
-        return torch.as_tensor(np.asarray(x), dtype=self._dtype, device=device)
+        return torch.as_tensor(as_array(x), dtype=self._dtype, device=device)
 
     def get_config(self):
         """Constructor arguments as plain values; the dtype only where it is not `floatx()`."""
@@ -238,7 +238,7 @@ def tensors(y_true, y_pred):
     """Both as tensors of `y_pred`'s float dtype, on its device."""
     y_pred = floating(y_pred)
     if not isinstance(y_true, Tensor):
-        y_true = torch.as_tensor(np.asarray(y_true))
+        y_true = torch.as_tensor(as_array(y_true))
     if y_true.dtype is not y_pred.dtype or y_true.device != y_pred.device:
         y_true = y_true.to(y_pred.device, y_pred.dtype)
     return y_true, y_pred
@@ -249,9 +249,40 @@ def floating(x):
     if isinstance(x, Tensor) and x.is_floating_point():
         return x
     if not isinstance(x, (Tensor, np.ndarray)):
-        return torch.as_tensor(np.asarray(x), dtype=torch_dtype())
-    x = torch.as_tensor(x)
+        return torch.as_tensor(as_array(x), dtype=torch_dtype())
+    x = torch.as_tensor(x if isinstance(x, Tensor) else as_array(x))
     return x if x.is_floating_point() else x.to(torch_dtype())
+
+
+def as_array(x):
+    """Numbers that are no tensor as a NumPy array.
+
+    Raises:
+        TypeError: they are no numbers.
+        ValueError: their rows differ in length.
+    """
+    try:
+        array = np.asarray(x)
+        array = array.astype("float64") if array.dtype.kind == "O" else array
+    except TypeError:
+        array = np.asarray("")
+    except ValueError as error:
+        raise ValueError(
+            f"A loss or metric got a {type(x).__name__} that is no array ({error}). Rows of one "
+            "length, of numbers, are accepted. Convert it with np.asarray."
+        ) from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"A loss or metric got a {type(x).__name__} that holds no real numbers. Arrays and "
+            "tensors of numbers are accepted. Encode classes as numbers from 0."
+        )
+    return array
+
+
+def as_classes(x, device):
+    """Class numbers as int64 on a device."""
+    x = x if isinstance(x, Tensor) else torch.as_tensor(as_array(x))
+    return x.to(device, torch.int64)
 
 
 def same_rank(a, b):
@@ -375,7 +406,7 @@ def as_weight(sample_weight, values):
     """`sample_weight` as a tensor like `values`."""
     if isinstance(sample_weight, Tensor):
         return sample_weight.to(values.device, values.dtype)
-    return torch.as_tensor(np.asarray(sample_weight), dtype=values.dtype, device=values.device)
+    return torch.as_tensor(as_array(sample_weight), dtype=values.dtype, device=values.device)
 
 
 def divide_no_nan(a, b):

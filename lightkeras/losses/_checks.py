@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from lightkeras.losses._base import mismatch, row_weights
+from lightkeras.losses.structured import mismatch_of_circle
 
 __all__ = ["check_output", "check_sample_weight", "check_targets", "identify"]
 
@@ -75,11 +76,7 @@ Use Dense(4).
     if loss_name not in _ANY_SHAPE:
         _check_shape(loss_name, y.shape, shape, options, name)
     elif loss_name == "circle" and (len(shape) != 2 or y.shape not in ((len(y),), (len(y), 1))):
-        raise ValueError(
-            f"circle got {name} of shape {y.shape} and y_pred of shape {shape}. Class numbers "
-            "(batch,) and embeddings (batch, features) are accepted. Use Flatten() or "
-            "GlobalAveragePooling2D() before the last Dense layer."
-        )
+        raise mismatch_of_circle(y.shape, shape, name)
     low, high = y.min(), y.max()
     _check_finite(loss_name, y, low, high, name)
     if loss_name in _SPARSE:

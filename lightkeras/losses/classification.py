@@ -18,6 +18,7 @@ from lightkeras.config import epsilon
 from lightkeras.losses._base import (
     LossFunctionWrapper,
     aligned,
+    as_classes,
     floating,
     integer_targets,
     mean_kernel,
@@ -167,7 +168,10 @@ def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False, ignore_cl
         y_pred = torch.where(valid.unsqueeze(axis), y_pred, 1.0)
     log_p = _log_probabilities(y_pred, from_logits, axis).movedim(axis, -1)
     rows = log_p.reshape(-1, log_p.shape[-1])
-    values = F.nll_loss(rows, y_true.reshape(-1), reduction="none").reshape(y_true.shape)
+    try:
+        values = F.nll_loss(rows, y_true.reshape(-1), reduction="none").reshape(y_true.shape)
+    except IndexError:
+        raise _outside(sparse_categorical_crossentropy, y_true, rows) from None
     if valid is None:
         return values
     values = torch.where(valid, values, 0.0)
@@ -186,14 +190,30 @@ def _mean_sparse(y_true, y_pred, from_logits=False, ignore_class=None, axis=-1):
         return None
     if rank > 2:
         y_true, y_pred = y_true.flatten(), y_pred.flatten(0, -2)  # (rows), (rows, classes)
-    if from_logits:
-        return F.cross_entropy(y_pred, y_true.long())
-    return F.nll_loss(_log_probabilities(y_pred, False, 1), y_true.long())
+    try:
+        if from_logits:
+            return F.cross_entropy(y_pred, y_true.long())
+        return F.nll_loss(_log_probabilities(y_pred, False, 1), y_true.long())
+    except IndexError:
+        raise _outside(sparse_categorical_crossentropy, y_true, y_pred) from None
+
+
+def _outside(loss, y_true, rows):
+    """The error for class numbers that the outputs `rows` (..., classes) do not have."""
+    from lightkeras.losses._checks import check_targets
+
+    try:
+        check_targets(loss, y_true.reshape(-1), (None, rows.shape[-1]), whole=False)
+    except ValueError as error:
+        return error
+    return IndexError("A class number is out of bounds.")
 
 
 def _class_numbers(name, y_true, y_pred, axis):
     """Targets as int64 in the shape of `y_pred` without its class axis."""
-    y_true = torch.as_tensor(y_true, dtype=torch.int64, device=y_pred.device)
+    y_true = as_classes(y_true, y_pred.device)
+    if not y_pred.ndim:
+        raise mismatch(name, y_true.shape, y_pred.shape)
     if y_true.ndim == y_pred.ndim and y_true.shape[axis] == 1:
         y_true = y_true.squeeze(axis)
     expected = list(y_pred.shape)
@@ -230,7 +250,10 @@ def categorical_generalized_cross_entropy(y_true, y_pred, q):
     """
     y_pred = floating(y_pred)
     y_true = _class_numbers("categorical_generalized_cross_entropy", y_true, y_pred, -1)
-    p = y_pred.gather(-1, y_true.unsqueeze(-1)).squeeze(-1)
+    try:
+        p = y_pred.gather(-1, y_true.unsqueeze(-1)).squeeze(-1)
+    except RuntimeError:
+        raise _outside(categorical_generalized_cross_entropy, y_true, y_pred) from None
     return (1.0 - p.pow(q)) / q
 
 

@@ -6,7 +6,13 @@ import torch
 from torch.nn import functional as F
 
 from lightkeras.config import epsilon
-from lightkeras.losses._base import LossFunctionWrapper, aligned, floating, integer_targets
+from lightkeras.losses._base import (
+    LossFunctionWrapper,
+    aligned,
+    as_classes,
+    floating,
+    integer_targets,
+)
 
 __all__ = ["CTC", "Circle", "Dice", "Tversky", "circle", "ctc", "dice", "tversky"]
 
@@ -73,6 +79,8 @@ def circle(
     y_pred = floating(y_pred)
     labels = _column(y_true, y_pred.device)
     others = labels if ref_labels is None else _column(ref_labels, y_pred.device)
+    if y_pred.ndim != 2 or len(labels) != len(y_pred):
+        raise mismatch_of_circle((len(labels),), tuple(y_pred.shape))
     references = y_pred if ref_embeddings is None else floating(ref_embeddings)
     distance = (1.0 - y_pred @ references.T).clamp(min=0.0)  # (batch, references)
     positive = labels == others.T
@@ -90,8 +98,17 @@ def circle(
     return values
 
 
+def mismatch_of_circle(true, pred, name="y"):
+    """The error for shapes that circle loss does not take; raise what it returns."""
+    return ValueError(
+        f"circle got {name} of shape {true} and y_pred of shape {pred}. Class numbers (batch,) and "
+        "embeddings (batch, features) are accepted. Use Flatten() or GlobalAveragePooling2D() "
+        "before the last Dense layer."
+    )
+
+
 def _column(labels, device):
-    return torch.as_tensor(labels, device=device).to(torch.int64).reshape(-1, 1)
+    return as_classes(labels, device).reshape(-1, 1)
 
 
 # ---- sequences --------------------------------------------------------------------------------
@@ -114,7 +131,7 @@ def ctc(y_true, y_pred):
     Source: Graves et al., Connectionist Temporal Classification, 2006.
     """
     y_pred = floating(y_pred)
-    y_true = torch.as_tensor(y_true, device=y_pred.device).to(torch.int64)
+    y_true = as_classes(y_true, y_pred.device)
     if y_true.ndim != 2 or y_pred.ndim != 3:
         raise ValueError(
             f"ctc got y of shape {tuple(y_true.shape)} and y_pred of shape {tuple(y_pred.shape)}. "

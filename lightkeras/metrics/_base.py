@@ -11,6 +11,7 @@ from lightkeras._config import Configured
 from lightkeras._dtypes import dtype_name, torch_dtype
 from lightkeras._variable import State
 from lightkeras.losses._base import (
+    as_array,
     as_weight,
     compute_dtype,
     divide_no_nan,
@@ -173,7 +174,7 @@ def _initial(initializer, shape, dtype):
 def as_tensor(x, like=None):
     """`x` as a tensor without a gradient, on the device of `like`."""
     if not isinstance(x, Tensor):
-        x = torch.as_tensor(np.asarray(x))
+        x = torch.as_tensor(as_array(x))
         x = x.float() if x.dtype is torch.float64 and like is None else x
     if x.requires_grad:
         x = x.detach()

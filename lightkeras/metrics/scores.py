@@ -214,7 +214,9 @@ class IoU(Metric):
 
 
 def _flat_classes(y, is_sparse, axis):
-    return (y if is_sparse else y.argmax(axis)).to(torch.int64).flatten()
+    if not is_sparse:
+        y = (y.byte() if y.dtype is torch.bool else y).argmax(axis)
+    return y.to(torch.int64).flatten()
 
 
 class MeanIoU(IoU):

@@ -47,12 +47,9 @@ class Model(Trainable):
     def __init__(self, inputs=None, outputs=None, name=None, trainable=True, dtype=None, **kwargs):
         functional = inputs is not None or outputs is not None
         if name is None and type(self) is Model and functional:
-            name, given = unique_name("functional"), False
-        else:
-            given = name is not None
+            name = unique_name("functional")
         super().__init__(name=name, trainable=trainable, dtype=dtype, **kwargs)
         state = self.__dict__
-        state["_named_by_user"] = given
         state["_plan"] = None
         state["_graph_keys"] = []  # submodules that came with the graph, not as attributes
         state["stop_training"] = False

@@ -214,7 +214,7 @@ class Steps(Layer):
     # ---- getting ready ------------------------------------------------------------------------
 
     def _prepare(self, batches, training):
-        """Before the first step: weights exist, losses and metrics are bound, targets are checked."""
+        """Before the first step: build what is not built, bind losses and metrics, check data."""
         compiled = self._compiled
         self.__dict__["_step_logs"] = None
         _checks.check_inputs(self, batches)

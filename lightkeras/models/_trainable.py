@@ -201,7 +201,7 @@ class Trainable(Steps):
 
         Raises:
             ValueError, TypeError: an argument or the data are not usable; before the first step.
-            KeyboardInterrupt: interrupted. The model is usable, `model.history` has the epochs done.
+            KeyboardInterrupt: interrupted. The model is usable; `model.history` has its epochs.
         """
         old = _old_arguments(flags)
         epochs, verbose = old.pop("epochs", epochs), old.pop("verbose", verbose)

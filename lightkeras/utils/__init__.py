@@ -1,5 +1,7 @@
 """Helpers around training: labels, images, files, seeds."""
 
+from lightkeras._dtypes import dtype_name as standardize_dtype
+from lightkeras._graph import is_keras_tensor
 from lightkeras._progress import Progbar
 from lightkeras._registry import (
     custom_object_scope,
@@ -8,11 +10,17 @@ from lightkeras._registry import (
     get_registered_object,
     register_keras_serializable,
 )
+from lightkeras.config import (
+    disable_interactive_logging,
+    enable_interactive_logging,
+    is_interactive_logging_enabled,
+)
 from lightkeras.utils import np_utils
 from lightkeras.utils._download import get_file
 from lightkeras.utils._images import array_to_img, img_to_array, load_img, save_img
 from lightkeras.utils._random import set_random_seed
 from lightkeras.utils._sequences import pad_sequences
+from lightkeras.utils._session import clear_session
 from lightkeras.utils.dataset import (
     PyDataset,
     Sequence,
@@ -22,17 +30,25 @@ from lightkeras.utils.dataset import (
 )
 from lightkeras.utils.np_utils import normalize, to_categorical
 
+CustomObjectScope = custom_object_scope
+
 __all__ = [
+    "CustomObjectScope",
     "Progbar",
     "PyDataset",
     "Sequence",
     "array_to_img",
+    "clear_session",
     "custom_object_scope",
+    "disable_interactive_logging",
+    "enable_interactive_logging",
     "get_custom_objects",
     "get_file",
     "get_registered_name",
     "get_registered_object",
     "img_to_array",
+    "is_interactive_logging_enabled",
+    "is_keras_tensor",
     "load_img",
     "normalize",
     "np_utils",
@@ -42,6 +58,7 @@ __all__ = [
     "save_img",
     "set_random_seed",
     "split_dataset",
+    "standardize_dtype",
     "to_categorical",
     "unpack_x_y_sample_weight",
 ]
