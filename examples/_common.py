@@ -67,7 +67,7 @@ def written(options, name, write):
     if is_chief():
         options.out.mkdir(parents=True, exist_ok=True)
         write(options.out / name)
-    print(f"Picture: {options.out / name}")
+    print(f"Written: {options.out / name}")
 
 
 def device(flags):

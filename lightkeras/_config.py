@@ -134,9 +134,10 @@ def warn_old(owner, old, new=None):
 
 
 def _outside():
-    """Stack level of the first frame outside this package, so the warning shows the user's line."""
+    """Stack level of the user's line: the first frame outside of us and of what we stand on."""
     frame, level = inspect.currentframe(), 1
-    while frame and frame.f_globals.get("__name__", "").startswith("lightkeras"):
+    inside = ("lightkeras", "lightning", "torch.")
+    while frame and frame.f_globals.get("__name__", "").startswith(inside):
         frame, level = frame.f_back, level + 1
     return level - 1
 

@@ -54,6 +54,7 @@ class Compiled:
         self.checked = False  # whether the last layers have been looked at
         self.metrics = CompiledMetrics(self)
         self.trained = None  # parameters that were trainable when the model was compiled
+        self.run = None  # the model's call through torch.compile, where that is asked for
         self._check_identifiers()
 
     def _optimizer(self, given):
@@ -72,6 +73,15 @@ class Compiled:
         for metric in [*flatten(self.config["metrics"]), *flatten(self.config["weighted_metrics"])]:
             if metric is not None:
                 metrics.resolve(metric, None, (1, 1), (1, 1))
+
+    def __getstate__(self):
+        return {**self.__dict__, "run": None}  # compiled code is made anew for a copy
+
+    @property
+    def jit(self):
+        """Whether the model's call is to be compiled."""
+        options = self.options
+        return options.get("jit_compile") is True and not options.get("run_eagerly")
 
     # ---- binding to outputs -------------------------------------------------------------------
 

@@ -137,22 +137,11 @@ def _shapes_when_built(layer):
     inputs = getattr(layer, "_build_shapes", None)
     if not inputs:
         return []
-    given = [_any_rows(shape) for shape in inputs.values()]  # the size of a batch says nothing
     try:
-        shapes = layer.compute_output_shape(*given)
+        shapes = layer.compute_output_shape(*inputs.values())
     except Exception:  # code of the user's that runs on real numbers only: the shape stays unknown
         return []
-    return [shapes] if _is_shape(shapes) else list(shapes)
-
-
-def _is_shape(value):
-    return all(n is None or isinstance(n, int) for n in value)
-
-
-def _any_rows(shape):
-    if isinstance(shape, dict):
-        return {name: _any_rows(part) for name, part in shape.items()}
-    return (None, *shape[1:]) if _is_shape(shape) else [_any_rows(part) for part in shape]
+    return [shapes] if all(n is None or isinstance(n, int) for n in shapes) else list(shapes)
 
 
 def _parameters(layer):

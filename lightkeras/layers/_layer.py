@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from lightkeras import dtype_policies, regularizers
-from lightkeras._config import Configurable, arguments, plain, unexpected
+from lightkeras._config import Configurable, _outside, arguments, plain, unexpected
 from lightkeras._dtypes import torch_dtype
 from lightkeras._graph import KerasTensor, ShapeTensor, apply, output_spec
 from lightkeras._registry import to_snake, unique_name
@@ -27,6 +27,7 @@ from lightkeras.layers._shapes import (
     device_of,
     input_shape_of,
     mask_of,
+    open_rows,
     shape_of,
     shapes_to_specs,
 )
@@ -306,6 +307,7 @@ class Layer(Weighted, metaclass=Configurable):
         if not self.built:
             with named(self.name):
                 self._build_for(args, kwargs)
+            self._forget_rows()
         weights = {**dict(self.named_parameters()), **dict(self.named_buffers())}
         if all(w.is_meta for w in weights.values()):
             return self._masked_call(args, kwargs)
@@ -354,6 +356,10 @@ class Layer(Weighted, metaclass=Configurable):
             self.build(**{n: shapes.get(n.removesuffix("_shape")) for n in wanted})
         if not self.built or not self._direct:
             self._finish_build()
+
+    def _forget_rows(self):
+        """The batch that built the layer was made up: its size says nothing."""
+        self.__dict__["_build_shapes"] = open_rows(self.__dict__.get("_build_shapes") or {})
 
     def _finish_build(self):
         self.__dict__["built"] = True
@@ -497,4 +503,4 @@ _warned: set[tuple[str, str]] = set()
 def _warn_once(layer, text):
     if (layer.name, text) not in _warned:
         _warned.add((layer.name, text))
-        warnings.warn(text, stacklevel=4)
+        warnings.warn(text, stacklevel=_outside())

@@ -9,7 +9,16 @@ from torch import Tensor
 from lightkeras._config import warn_old
 from lightkeras._graph import KerasTensor
 
-__all__ = ["as_shape", "device_of", "input_shape_of", "mask_of", "shape_of", "shapes_to_specs"]
+__all__ = [
+    "as_shape",
+    "device_of",
+    "input_shape_of",
+    "is_shape",
+    "mask_of",
+    "open_rows",
+    "shape_of",
+    "shapes_to_specs",
+]
 
 
 def shape_of(value):
@@ -29,6 +38,15 @@ def as_shape(value):
 
 def is_shape(value):
     return isinstance(value, (tuple, list)) and all(v is None or isinstance(v, int) for v in value)
+
+
+def open_rows(shape):
+    """A shape, or a tree of them, for batches of any size."""
+    if isinstance(shape, dict):
+        return {name: open_rows(part) for name, part in shape.items()}
+    if is_shape(shape):
+        return (None, *shape[1:]) if shape else shape
+    return shape if shape is None else [open_rows(part) for part in shape]
 
 
 def shapes_to_specs(shapes, dtype):

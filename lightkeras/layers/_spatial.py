@@ -11,6 +11,7 @@ import warnings
 
 import torch.nn.functional as F
 
+from lightkeras._config import _outside
 from lightkeras._registry import did_you_mean
 
 __all__ = [
@@ -155,5 +156,5 @@ def warn_channels_first(layer, shape):
             f"{type(layer).__name__} {layer.name!r} takes its input of shape {tuple(shape)} for a "
             f"picture of {first} x {height} with {last} channels. If the channels come first, move "
             'them: x.transpose(0, 2, 3, 1), or type data_format="channels_first".',
-            stacklevel=2,
+            stacklevel=_outside(),
         )

@@ -9,7 +9,8 @@ from lightkeras._tree import flatten
 
 __all__ = ["FAILURES", "InputSpec", "check_input", "explain"]
 
-FAILURES = (RuntimeError, IndexError, TypeError, AttributeError)  # of a call that cannot compute
+# What a call that cannot compute raises.
+FAILURES = (RuntimeError, IndexError, TypeError, ValueError, AttributeError)
 
 
 class InputSpec:

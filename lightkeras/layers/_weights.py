@@ -148,13 +148,19 @@ class Weighted(torch.nn.Module):
                 self.__dict__[name] = tracked(self, name, value)
 
     def _apply(self, fn, recurse=True):
-        kinds = {k: b for k, b in self._buffers.items() if isinstance(b, State)}
+        kept = [
+            (store, key, old)
+            for store in (self._parameters, self._buffers)
+            for key, old in store.items()
+            if isinstance(old, (Weight, State))
+        ]
         super()._apply(fn, recurse)
-        for key, old in kinds.items():
-            new = self._buffers[key]
-            if new is not None and type(new) is not State:
-                self._buffers[key] = State(new)
-                self._buffers[key].path = old.path
+        for store, key, old in kept:
+            new = store[key]
+            if type(new) is not type(old):  # torch made it anew, as a plain tensor
+                state = isinstance(old, State)
+                store[key] = State(new) if state else Weight(new.data, new.requires_grad)
+                store[key].__dict__.update(old.__dict__)
         # .double(), .half(): inputs are cast to what the weights have become.
         self.__dict__["_dtype_in"] = fn(torch.empty(0, dtype=self._dtype_in)).dtype
         return self

@@ -82,7 +82,8 @@ class InputLayer(Layer):
                 "accepted; batch_shape holds the batch size first. Leave one out."
             )
         else:
-            first, *rest = batch_shape if isinstance(batch_shape, (list, tuple)) else [batch_shape]
+            sizes = batch_shape if isinstance(batch_shape, (list, tuple)) else [batch_shape]
+            first, *rest = sizes or [0]
             batch_shape = (_batch_size(first), *_sample_shape(rest))
         self.__dict__["batch_shape"] = tuple(batch_shape)
         self.__dict__["_input_dtype"] = dtype or "float32"

@@ -263,7 +263,8 @@ def as_array(x):
     """
     try:
         array = np.asarray(x)
-        array = array.astype("float64") if array.dtype.kind == "O" else array
+        if array.dtype.kind == "O":
+            array = np.asarray("" if None in array.flat else array.astype("float64"))
     except TypeError:
         array = np.asarray("")
     except ValueError as error:

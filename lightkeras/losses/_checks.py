@@ -247,7 +247,7 @@ def _index(bad):
 def _item(name, y, bad):
     """`y[3] = 7`: the first entry for which `bad` is True."""
     value = y.reshape(-1)[int(bad.argmax())].item()
-    shown = int(value) if value == int(value) and abs(value) < 1e15 else f"{value:.6g}"
+    shown = int(value) if abs(value) < 1e15 and value == int(value) else f"{value:.6g}"
     return f"{name}[{_index(bad)}] = {shown}"
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import math
+import warnings
 from numbers import Real
 
 import numpy as np
 import torch
 
 from lightkeras import _data, losses
+from lightkeras._config import _outside
 from lightkeras._graph import Function
 from lightkeras._step import _aligned, _per_output
 from lightkeras._tree import flatten, map_structure
@@ -25,6 +27,7 @@ __all__ = [
     "no_optimizer",
     "reason",
     "row_shapes",
+    "warn_frozen",
 ]
 
 # What may come before the first kernel and makes raw bytes usable.
@@ -124,7 +127,7 @@ def _takes_bytes(model):
 # ---- targets ----------------------------------------------------------------------------------
 
 
-def check_targets(model, batches, names=("y", "sample_weight")):
+def check_targets(model, batches, names=("x", "y", "sample_weight")):
     """Refuse classes out of range, NaN and shapes that would broadcast.
 
     All rows of arrays are looked at; of data that comes in batches, the first one.
@@ -132,7 +135,7 @@ def check_targets(model, batches, names=("y", "sample_weight")):
     Args:
         model: A model whose losses are bound to outputs.
         batches: What has `peek()`; `y` and `w` are whole arrays.
-        names: What targets and weights are called in errors.
+        names: What inputs, targets and weights are called in errors.
     """
     parts = model._compiled.parts or ()
     if all(part.loss is None for part in parts):
@@ -140,26 +143,26 @@ def check_targets(model, batches, names=("y", "sample_weight")):
     x, y, w = batches.peek()
     whole = getattr(batches, "y", None) is not None
     if y is None:
-        raise _no_targets(model, names[0])
+        raise _no_targets(model, names[1])
     if row_shapes(x) == model._compiled.seen:
         shapes = model._compiled.shapes
     else:  # axes that differ from batch to batch
         shapes = [tuple(t.shape) for t in flatten(model._few_outputs(x))]
     if not isinstance(batches, _data.Arrays):  # of which it has been seen to
-        _data.check_rows((x, y, w), ("x", *names))
-        _data.check_weights(w, names[1])
+        _data.check_rows((x, y, w), names)
+        _data.check_weights(w, names[2])
     _check_parts(model, batches.y if whole else y, batches.w if whole else w, shapes, names, whole)
 
 
-def _check_parts(model, y, w, shapes, names=("y", "sample_weight"), whole=True):
+def _check_parts(model, y, w, shapes, names=("x", "y", "sample_weight"), whole=True):
     compiled = model._compiled
     outputs = {} if compiled.by_name else None
-    targets = _aligned(y, outputs, compiled.names_out, names[0])
-    weights = _aligned(w, outputs, compiled.names_out, names[1], spread=True)
+    targets = _aligned(y, outputs, compiled.names_out, names[1])
+    weights = _aligned(w, outputs, compiled.names_out, names[2], spread=True)
     for part, target, weight, shape in zip(compiled.parts, targets, weights, shapes, strict=True):
         if part.loss is None or not isinstance(target, torch.Tensor):
             continue
-        name = f"{names[0]}[{part.name!r}]" if part.several else names[0]
+        name = f"{names[1]}[{part.name!r}]" if part.several else names[1]
         losses.check_targets(part.loss, target, (None, *shape[1:]), name, whole)
         losses.check_sample_weight(part.loss, weight, (len(target), *shape[1:]))
 
@@ -279,6 +282,15 @@ def no_optimizer(model):
     return ValueError(
         f"{model.name!r} was compiled without an optimizer, which training needs. A name or an "
         'object is accepted. Type model.compile("adam", ...).'
+    )
+
+
+def warn_frozen(model):
+    """Say that nothing can be learned."""
+    warnings.warn(
+        f"{model.name!r} has no trainable weights: nothing is learned. Set trainable = True on the "
+        "model or on some of its layers.",
+        stacklevel=_outside(),
     )
 
 

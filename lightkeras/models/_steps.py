@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +10,6 @@ import torch
 
 from lightkeras import _data
 from lightkeras import metrics as metrics_module
-from lightkeras._config import _outside
 from lightkeras._step import Compiled, rows_of
 from lightkeras._tree import map_structure
 from lightkeras.layers import Layer
@@ -19,7 +17,9 @@ from lightkeras.layers._layer import training_mode
 from lightkeras.layers._shapes import device_of
 from lightkeras.layers._weights import pending
 from lightkeras.models import _checks
+from lightkeras.models._jit import CompiledCall
 from lightkeras.optimizers import parameter_of
+from lightkeras.utils import pack_x_y_sample_weight
 
 __all__ = ["OneBatch", "Steps"]
 
@@ -94,7 +94,8 @@ class Steps(Layer):
         """One training step; override it for a loop of one's own.
 
         Args:
-            data: `(x,)`, `(x, y)` or `(x, y, sample_weight)`, tensors.
+            data: `x`, `(x, y)` or `(x, y, sample_weight)`, tensors or trees of them; a list or
+                tuple of inputs alone comes as `(x,)`.
 
         Returns:
             {name: value} to show and record.
@@ -131,7 +132,8 @@ class Steps(Layer):
 
     def _loss_of(self, x, y, w):
         """(loss, outputs) of a batch; the loss is added to its mean."""
-        y_pred = self(x)
+        run = self._compiled.run
+        y_pred = self(x) if run is None else run(x)
         try:
             loss = self.compute_loss(x, y, y_pred, w)
         except (RuntimeError, IndexError, TypeError, AttributeError):
@@ -155,7 +157,7 @@ class Steps(Layer):
             optimizer.step()
 
     def _can_learn(self):
-        """Why a loss has no gradient: False where all weights are frozen, which is said once.
+        """Why a loss has no gradient: False where all weights are frozen.
 
         Raises:
             ValueError: there are weights to train, so the loss does not depend on the outputs.
@@ -166,14 +168,6 @@ class Steps(Layer):
                 "outputs. "
                 "It must be computed from y_pred by torch functions, without .detach(), .item() or "
                 "NumPy. Return for example torch.mean((y_true - y_pred) ** 2, dim=-1)."
-            )
-        if not self.__dict__.get("_said_frozen"):
-            self.__dict__["_said_frozen"] = True
-            warnings.warn(
-                f"{self.name!r} has no trainable weights: nothing is learned. Set trainable = True "
-                "on "
-                "the model or on some of its layers.",
-                stacklevel=_outside(),
             )
         return False
 
@@ -195,10 +189,9 @@ class Steps(Layer):
         step = getattr(self, f"{mode}_step")
 
         def run(x, y=None, w=None):
-            data = (x,) if y is None else (x, y) if w is None else (x, y, w)
             if pending:
                 self.clear_losses()
-            self.__dict__["_step_logs"] = step(data)
+            self.__dict__["_step_logs"] = step(pack_x_y_sample_weight(x, y, w))
 
         return run
 
@@ -226,8 +219,22 @@ class Steps(Layer):
             _checks.check_targets(self, batches)
         if training:
             self._bind_optimizer()
+            if not own_step and not any(p.requires_grad for p in self.parameters()):
+                _checks.warn_frozen(self)
         self.__dict__["_penalties"] = tuple(self._find_penalties())
         self.__dict__["_attached"] = tuple(self._own_metrics())
+        self._runner()
+
+    def _runner(self):
+        """What gives the outputs of a batch: the model, or its compiled call."""
+        compiled = self._compiled
+        if compiled is None or not self.built:
+            return self
+        if not compiled.jit:
+            compiled.run = None
+        elif compiled.run is None:
+            compiled.run = CompiledCall(self)
+        return compiled.run or self
 
     def _first_batch(self, x, y=None, w=None):
         """Build and bind from one batch: what a Trainer of the user's own brings."""
@@ -249,16 +256,20 @@ class Steps(Layer):
 
     def _few_outputs(self, x):
         """Outputs of the first two rows."""
+        layers = [] if self.built else [m for m in self.modules() if isinstance(m, Layer)]
+        new = [layer for layer in layers if not layer.built]
         with torch.no_grad(), training_mode(self, False):
             y_pred = self(_to(_checks.few(x), device_of(self)))
         self.clear_losses()
+        for layer in new:
+            layer._forget_rows()
         return y_pred
 
     def _check_validation(self, batches):
         """What `fit` would only meet after the first epoch."""
         _checks.check_inputs(self, batches, "x_val")
         if not self._overrides("test_step"):
-            _checks.check_targets(self, batches, ("y_val", "sample_weight_val"))
+            _checks.check_targets(self, batches, ("x_val", "y_val", "sample_weight_val"))
 
     def _bind_optimizer(self):
         compiled = self._compiled

@@ -21,6 +21,7 @@ from lightkeras.layers._shapes import device_of
 from lightkeras.models import _checks
 from lightkeras.models._open import Open
 from lightkeras.models._steps import OneBatch, Steps, _to
+from lightkeras.utils import pack_x_y_sample_weight
 
 __all__ = ["Trainable"]
 
@@ -88,7 +89,7 @@ class Trainable(Steps):
             weighted_metrics: The same, given `sample_weight` and `class_weight`.
             run_eagerly: Never compile, whatever `jit_compile` says.
             steps_per_execution: Steps taken at a time; chosen by itself if 1.
-            jit_compile: True compiles the model with torch.compile.
+            jit_compile: True runs the model through torch.compile; "auto" and False do not.
             auto_scale_loss: Kept for Keras's sake; precision="16-mixed" scales by itself.
             trainer: Dict of Lightning Trainer flags used by every `fit`.
 
@@ -207,6 +208,7 @@ class Trainable(Steps):
         epochs, verbose = old.pop("epochs", epochs), old.pop("verbose", verbose)
         self._need_compiled("fit")
         _check_counts(epochs, initial_epoch)
+        epochs, initial_epoch = int(epochs), int(initial_epoch)
         validation_freq = _checks.check_frequency(validation_freq)
         flags = self._flags(trainer, flags)
         if validation_data is None and _data.validation_of(x) is not None:
@@ -339,14 +341,14 @@ class Trainable(Steps):
         group = callback_list(callbacks, self, verbose, steps=batches.steps)
         group.on_predict_begin({})
         device, outputs, step = device_of(self), [], 0
-        run = self.predict_step if self._overrides("predict_step") else None
+        run, own = self._runner(), self._overrides("predict_step")
         hooks = group.wants_predict_batches
         batches = batches.on(device)
         with torch.no_grad(), training_mode(self, False), use_device(device_of(self)):
             for bx, _, _ in batches:
                 if hooks:
                     group.on_predict_batch_begin(step, {})
-                y_pred = self(bx) if run is None else run((bx,))
+                y_pred = self.predict_step(pack_x_y_sample_weight(bx)) if own else run(bx)
                 outputs.append(map_structure(_to_host, y_pred))
                 step += 1
                 if hooks:
@@ -404,7 +406,7 @@ class Trainable(Steps):
         x, _, _ = _data.one_batch(x, allow_empty=True)
         _checks.check_inputs(self, OneBatch(x))
         with torch.no_grad(), training_mode(self, False), use_device(device_of(self)):
-            return map_structure(_to_host, self(_to(x, device_of(self))))
+            return map_structure(_to_host, self._runner()(_to(x, device_of(self))))
 
     # ---- Lightning ----------------------------------------------------------------------------
 
