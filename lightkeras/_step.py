@@ -11,6 +11,7 @@ import torch
 from lightkeras import losses, metrics, optimizers
 from lightkeras._registry import did_you_mean
 from lightkeras._tree import flatten
+from lightkeras.metrics._torchmetrics import separate
 
 __all__ = ["Compiled", "CompiledMetrics", "LossMean", "rows_of"]
 
@@ -70,9 +71,8 @@ class Compiled:
         """Unknown names are refused here, not at the first batch."""
         for loss in flatten(self.config["loss"]):
             losses.resolve(loss, (1, 1), (1, 1))
-        for metric in [*flatten(self.config["metrics"]), *flatten(self.config["weighted_metrics"])]:
-            if metric is not None:
-                metrics.resolve(metric, None, (1, 1), (1, 1))
+        for metric in _metrics_in([self.config["metrics"], self.config["weighted_metrics"]]):
+            metrics.resolve(metric, None, (1, 1), (1, 1))
 
     def __getstate__(self):
         return {**self.__dict__, "run": None}  # compiled code is made anew for a copy
@@ -186,8 +186,8 @@ class Compiled:
         losses_ = [name for name, metric in found if isinstance(metric, LossMean)]
         rest = [name for name, metric in found if not isinstance(metric, LossMean)]
         if self.parts is None:
-            given = flatten([self.config["metrics"] or [], self.config["weighted_metrics"] or []])
-            rest = [metrics.resolve(m, None, (1, 1), (1, 1)).name for m in given if m is not None]
+            given = _metrics_in([self.config["metrics"], self.config["weighted_metrics"]])
+            rest = [metrics.resolve(m, None, (1, 1), (1, 1)).name for m in given]
         elif len(self.parts) > 1:
             rest.sort()
         return [*losses_, *rest]
@@ -237,18 +237,19 @@ class _Part:
     def __init__(self, name, spec, y, y_pred, several):
         self.name, self.several = name, several
         y_shape = None if y is None else tuple(y.shape)
-        shape = tuple(y_pred.shape)
+        self.shape = shape = tuple(y_pred.shape)
         self.loss = None if spec["loss"] is None else losses.resolve(spec["loss"], y_shape, shape)
         self.weight = spec["loss_weights"]
         self.loss_mean = LossMean(name=f"{name}_loss")
         self.metrics, self.weighted_metrics = (
-            [
-                metrics.resolve(m, self.loss, y_shape, shape)
-                for m in flatten(spec[what])
-                if m is not None
-            ]
+            [metrics.resolve(m, self.loss, y_shape, shape) for m in _metrics_in(spec[what])]
             for what in ("metrics", "weighted_metrics")
         )
+
+
+def _metrics_in(tree):
+    """What stands for a metric in an argument of `compile`."""
+    return [m for leaf in flatten(tree) if leaf is not None for m in separate(leaf)]
 
 
 def _named_parts(parts):

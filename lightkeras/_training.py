@@ -54,6 +54,10 @@ _FREE_FLAGS = {
 }
 
 
+# Callbacks that steer Lightning's automatic optimization.
+_AUTOMATIC = (L.callbacks.GradientAccumulationScheduler, L.callbacks.StochasticWeightAveraging)
+
+
 class LightningModel(L.LightningModule):
     """A model for a Trainer of one's own: what `model.to_lightning()` returns.
 
@@ -130,6 +134,10 @@ class LightningModel(L.LightningModule):
         optimizer, scheduler = model._compiled.optimizer, model._compiled.scheduler
         if scheduler is None:
             return optimizer
+        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            watched = "val_loss" if self.trainer.enable_validation else "loss"
+            # Not strict: there are epochs without validation.
+            scheduler = {"scheduler": scheduler, "monitor": watched, "strict": False}
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
 
@@ -261,6 +269,7 @@ def _steps_at_a_time(model, train, trainer, flags, theirs):
         "on_before_optimizer_step",
     )
     watched = any(getattr(type(c), h) is not getattr(L.Callback, h) for c in theirs for h in hooks)
+    watched |= any(isinstance(c, _AUTOMATIC) for c in theirs)
     scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
     simple = isinstance(trainer.strategy, L.strategies.SingleDeviceStrategy)
     free = set(flags) <= _FREE_FLAGS
@@ -377,6 +386,13 @@ class _Fit(LightningModel):
             self.group.progress(self.step, self.model._logs)
         if self.model.stop_training:
             self.trainer.should_stop = True
+        if self.trainer.is_last_batch and self.trainer.callbacks:
+            # Lightning's callbacks come before us at the end of an epoch and look for its values.
+            self.__dict__["_train_logs"] = logs = self._reduced_logs()
+            self._tell(logs)
+
+    def _tell(self, logs):
+        self.log_dict({k: v for k, v in logs.items() if isinstance(v, float)}, batch_size=1)
 
     # ---- epochs -------------------------------------------------------------------------------
 
@@ -422,7 +438,7 @@ class _Fit(LightningModel):
         self.train_batches.end()
         self.group.on_epoch_end(self.current_epoch, logs)
         self.__dict__["last_logs"] = logs
-        self.log_dict({k: v for k, v in logs.items() if isinstance(v, float)})
+        self._tell(logs)
         if self.model.stop_training:
             self.trainer.should_stop = True
 
@@ -433,13 +449,14 @@ class _Fit(LightningModel):
         self.group.on_train_end(dict(self.last_logs))
 
     def on_validation_epoch_start(self):
-        self.__dict__["_train_logs"] = self._reduced_logs()
+        if not self.__dict__.get("_train_logs"):
+            self.__dict__["_train_logs"] = self._reduced_logs()
 
     def validation_step(self, batch, batch_idx):
         self.val_logs.update(self._validated())
 
     def on_validation_epoch_end(self):
-        self.log_dict({k: v for k, v in self.val_logs.items() if isinstance(v, float)})
+        self._tell(self.val_logs)
 
     def _validated(self):
         sums = _Sums(self.model)

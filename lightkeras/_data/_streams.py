@@ -44,10 +44,13 @@ class Made(Batches):
 
     Attributes:
         class_weight: Look-up from targets to weights, or None.
+        guard: Function that looks at the targets of every batch before they go to an accelerator,
+            where a class that does not exist ends the process; or None.
         hooks: Object with `on_epoch_begin` and `on_epoch_end`, or None.
     """
 
     class_weight = None
+    guard = None
     hooks = None
     _cuts_share = True  # False where the source gives every process its own rows
     _live = None  # the running pass, which lives as long as its iterator
@@ -72,7 +75,11 @@ class Made(Batches):
         if self.world > 1 and self._cuts_share:
             low, high = self.share(self._read_rows)
             x, y, w = map_structure(lambda t: None if t is None else t[low:high], (x, y, w))
-        return (x, y, w) if self.device is None else to_device((x, y, w), self.device)
+        if self.device is None:
+            return x, y, w
+        if self.guard is not None and self.device.type != "cpu":
+            self.guard(y)
+        return to_device((x, y, w), self.device)
 
     def global_rows(self, step):
         return self._sizes[step]

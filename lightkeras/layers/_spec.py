@@ -92,14 +92,15 @@ def explain(layer, args, error):
 
     Only the errors of our own layers are about the input. Out of memory is a class of its own.
     """
+    if str(error).endswith("."):  # a sentence already, which torch's and Python's are not
+        return
     given = args[0] if args else None
     if isinstance(given, Tensor):
         check_input(layer, given.shape)
     leaves = flatten(given)
     foreign = not layer._is_ours or next(layer.children(), None) is not None
     running = any(type(leaf) is ShapeTensor for leaf in leaves)  # who asked can try otherwise
-    ours = str(error).endswith(".")  # a sentence already, which torch's and Python's are not
-    if foreign or running or ours or type(error) not in (*FAILURES, NotImplementedError):
+    if foreign or running or type(error) not in (*FAILURES, NotImplementedError):
         return
     shapes = [f"{tuple(t.shape)} {_dtype(t)}" for t in leaves if hasattr(t, "shape")]
     many = isinstance(given, (list, tuple, dict))

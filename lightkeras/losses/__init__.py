@@ -5,7 +5,12 @@ from __future__ import annotations
 from lightkeras import _registry
 from lightkeras.losses import classification, regression, structured
 from lightkeras.losses._base import Loss, LossFunctionWrapper, function_config
-from lightkeras.losses._checks import check_output, check_sample_weight, check_targets
+from lightkeras.losses._checks import (
+    check_output,
+    check_sample_weight,
+    check_targets,
+    number_of_classes,
+)
 from lightkeras.losses._torch import TorchLoss, is_torch_loss
 from lightkeras.losses.classification import *  # noqa: F403
 from lightkeras.losses.regression import *  # noqa: F403
@@ -21,6 +26,7 @@ __all__ = [
     "check_targets",
     "deserialize",
     "get",
+    "number_of_classes",
     "resolve",
     "serialize",
     *classification.__all__,

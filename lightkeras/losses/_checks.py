@@ -14,7 +14,13 @@ import torch
 from lightkeras.losses._base import mismatch, row_weights
 from lightkeras.losses.structured import mismatch_of_circle
 
-__all__ = ["check_output", "check_sample_weight", "check_targets", "identify"]
+__all__ = [
+    "check_output",
+    "check_sample_weight",
+    "check_targets",
+    "identify",
+    "number_of_classes",
+]
 
 _SPARSE = ("sparse_categorical_crossentropy", "categorical_generalized_cross_entropy")
 _ONE_HOT = ("categorical_crossentropy", "categorical_focal_crossentropy", "categorical_hinge")
@@ -90,6 +96,16 @@ Use Dense(4).
         if whole and shape[-1] is not None and options.get("axis", -1) == -1:
             seen = y.reshape(-1, shape[-1]).any(0).nonzero()[0]
             _warn_never_seen(seen.max(initial=0), shape[-1], y)
+
+
+def number_of_classes(loss, output_shape):
+    """How many class numbers a loss accepts as targets; None where targets are no class numbers.
+
+    >>> number_of_classes("sparse_categorical_crossentropy", (32, 10))
+    10
+    """
+    name, options = identify(loss)
+    return output_shape[options.get("axis", -1)] if name in _SPARSE else None
 
 
 def check_sample_weight(loss, weight, output_shape):

@@ -8,13 +8,21 @@ from lightkeras import _registry
 from lightkeras.losses._base import same_rank
 from lightkeras.metrics._base import Metric, as_tensor
 
-__all__ = ["TorchMetric", "is_torchmetric"]
+__all__ = ["TorchMetric", "is_torchmetric", "separate"]
 
 
 def is_torchmetric(obj) -> bool:
     """Whether `obj` is one of torchmetrics; it is not imported to find out."""
     module = sys.modules.get("torchmetrics")
     return module is not None and isinstance(obj, module.Metric)
+
+
+def separate(obj):
+    """The metrics of a MetricCollection, under their names there; `[obj]` for all else."""
+    module = sys.modules.get("torchmetrics")
+    if module is None or not isinstance(obj, module.MetricCollection):
+        return [obj]
+    return [TorchMetric(metric, _registry.to_snake(name)) for name, metric in obj.items()]
 
 
 class TorchMetric(Metric):

@@ -56,12 +56,12 @@ def categorical_accuracy(y_true, y_pred):
 
 def _categorical(y_true, y_pred):
     y_true, y_pred = pair("categorical_accuracy", y_true, y_pred)
-    return _marked(y_true) == y_pred.argmax(-1)
+    return _highest(y_true) == _highest(y_pred)
 
 
-def _marked(one_hot):
-    """The class that one-hot rows mark; torch finds no maximum among truth values."""
-    return (one_hot.byte() if one_hot.dtype is torch.bool else one_hot).argmax(-1)
+def _highest(x):
+    """Number of the highest class; torch finds no maximum among truth values."""
+    return (x.byte() if x.dtype is torch.bool else x).argmax(-1)
 
 
 def sparse_categorical_accuracy(y_true, y_pred):
@@ -78,7 +78,7 @@ def sparse_categorical_accuracy(y_true, y_pred):
 
 def _sparse(y_true, y_pred):
     y_true, y_pred = _class_numbers("sparse_categorical_accuracy", y_true, y_pred)
-    matches = y_pred.argmax(-1) == y_true
+    matches = _highest(y_pred) == y_true
     return matches.squeeze(-1) if matches.ndim > 1 and matches.shape[-1] == 1 else matches
 
 
@@ -96,7 +96,7 @@ def _class_numbers(name, y_true, y_pred):
 def top_k_categorical_accuracy(y_true, y_pred, k=5):
     """Where the class that one-hot targets mark is among the `k` highest outputs."""
     y_true, y_pred = pair("top_k_categorical_accuracy", y_true, y_pred)
-    return _among_highest(_marked(y_true), y_pred, k).to(torch_dtype())
+    return _among_highest(_highest(y_true), y_pred, k).to(torch_dtype())
 
 
 def sparse_top_k_categorical_accuracy(y_true, y_pred, k=5, from_sorted_ids=False):

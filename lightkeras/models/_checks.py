@@ -24,6 +24,7 @@ __all__ = [
     "check_targets",
     "check_torch_optimizer",
     "few",
+    "guard",
     "no_optimizer",
     "reason",
     "row_shapes",
@@ -152,6 +153,8 @@ def check_targets(model, batches, names=("x", "y", "sample_weight")):
         _data.check_rows((x, y, w), names)
         _data.check_weights(w, names[2])
     _check_parts(model, batches.y if whole else y, batches.w if whole else w, shapes, names, whole)
+    if isinstance(batches, _data.Batches) and not whole:
+        batches.guard = guard(model, names[1])
 
 
 def _check_parts(model, y, w, shapes, names=("x", "y", "sample_weight"), whole=True):
@@ -165,6 +168,29 @@ def _check_parts(model, y, w, shapes, names=("x", "y", "sample_weight"), whole=T
         name = f"{names[1]}[{part.name!r}]" if part.several else names[1]
         losses.check_targets(part.loss, target, (None, *shape[1:]), name, whole)
         losses.check_sample_weight(part.loss, weight, (len(target), *shape[1:]))
+
+
+def guard(model, name="y"):
+    """Function that refuses targets of classes which do not exist; None where none are expected.
+
+    For data that goes to an accelerator, where such a class would end the process.
+    """
+    parts = model._compiled.parts or ()
+    classes = [losses.number_of_classes(part.loss, part.shape) for part in parts]
+    if not any(classes):
+        return None
+
+    def look(y):
+        targets = _aligned(
+            y, {} if model._compiled.by_name else None, model._compiled.names_out, name
+        )
+        for part, target, n in zip(parts, targets, classes, strict=True):
+            if n and isinstance(target, torch.Tensor) and target.device.type == "cpu":
+                low, high = target.aminmax() if target.numel() else (0, 0)
+                if low < 0 or high >= n:
+                    losses.check_targets(part.loss, target, part.shape, name, whole=False)
+
+    return look
 
 
 def _no_targets(model, name):

@@ -388,7 +388,11 @@ class Trainable(Steps):
         """One step on a batch; returns its logs, or a list in the order of `metrics_names`."""
         self._prepare(OneBatch(*data), training=mode == "train")
         self.reset_metrics()
-        self._run_step(mode)(*_to(data, device_of(self)))
+        device = device_of(self)
+        guard = None if device.type == "cpu" else _checks.guard(self)
+        if guard is not None:
+            guard(data[1])
+        self._run_step(mode)(*_to(data, device))
         return self._flat(self._logs(), return_dict)
 
     def _flat(self, logs, return_dict):
