@@ -363,6 +363,7 @@ class _Fit(LightningModel):
                 loss, y_pred = model._loss_of(*batch)
                 model._update_metrics(batch[0], batch[1], y_pred, batch[2])
                 return self._shared(loss, batch)
+            self.__dict__["mine"] = flatten(batch[0])[0].shape[0]
             model._run_step("train")(*batch)
         self._count(1)
         return None
@@ -416,6 +417,8 @@ class _Fit(LightningModel):
         self.train_batches.seed = self.trainer.strategy.broadcast(self.train_batches.seed)
 
     def on_train_start(self):
+        if _world() > 1 and self.model._overrides("train_step") and not self.trainer_shards():
+            self._share_gradients()
         self.group.on_train_begin({})
 
     def on_train_epoch_start(self):
@@ -466,10 +469,37 @@ class _Fit(LightningModel):
 
     def _reduced_logs(self):
         """Logs of the epoch; sums of several processes are added before they are read."""
-        if _world() > 1 and not self.model._overrides("train_step"):
-            for metric in self.model._all_metrics():
+        model = self.model
+        if _world() == 1:
+            return model._logs()
+        own = model._overrides("train_step")
+        moved = model.metrics if own else model._all_metrics()
+        for metric in moved:
+            if hasattr(metric, "reduce_states"):
                 metric.reduce_states(_all_reduce)
-        return self.model._logs()
+        logs = model._logs()
+        if own:  # the step read its metrics before they were added up
+            for metric in moved:
+                value = metric.result()
+                logs.update(
+                    _floats(value if isinstance(value, dict) else {metric.name: value}, logs)
+                )
+        return logs
+
+    def _share_gradients(self):
+        """Average the gradients of a `train_step` of the user's own over the processes.
+
+        Its `backward` runs outside of what DDP watches. A hook sees each gradient before it is
+        added to the parameter, so it does not matter how the step uses it.
+        """
+
+        def share(gradient):
+            gradient = gradient * (self.mine / self.train_batches.global_rows(self.step))
+            torch.distributed.all_reduce(gradient)
+            return gradient
+
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.__dict__["hooks"] = [p.register_hook(share) for p in trained]
 
     # ---- the end ------------------------------------------------------------------------------
 
@@ -488,8 +518,10 @@ class _Fit(LightningModel):
         return self
 
     def done(self):
-        """Let go of the Trainer, and of threads that read ahead."""
+        """Let go of the Trainer, of hooks, and of threads that read ahead."""
         self._trainer = None
+        for hook in self.__dict__.pop("hooks", ()):
+            hook.remove()
         for batches in (self.train_batches, self.val_batches):
             if batches is not None:
                 batches.end()
@@ -508,6 +540,11 @@ class _Sums:
             for variable, value in self.kept:
                 variable.data = value
         self.model.__dict__["_step_logs"] = self.logs
+
+
+def _floats(named, wanted):
+    """Those of the values that are `wanted`, as floats."""
+    return {name: float(value) for name, value in named.items() if name in wanted}
 
 
 def _world():

@@ -512,23 +512,44 @@ def test_interrupt_leaves_model_history_and_handler():
 
 
 DDP = """
-import json, sys, numpy as np
+import json, sys, numpy as np, torch
 import lightkeras as lk
+
+class Own(lk.Sequential):
+    def train_step(self, data):
+        x, y = data
+        y_pred = self(x, training=True)
+        loss = self.compute_loss(y=y, y_pred=y_pred)
+        self.zero_grad()
+        loss.backward()
+        weights = self.trainable_weights
+        self.optimizer.apply([w.value.grad for w in weights], weights)
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(loss, sample_weight=len(x))
+            else:
+                metric.update_state(y, y_pred)
+        return {m.name: m.result() for m in self.metrics}
+
+flags, own = json.loads(sys.argv[1]), sys.argv[2] == "own"
 lk.utils.set_random_seed(1)
-r = np.random.RandomState(0); x = r.rand(53, 4).astype("float32")
+r = np.random.RandomState(0)
+x = r.rand(53, 4).astype("float32")
 y = (x.sum(1) > 2).astype("int64")
-m = lk.Sequential([lk.Input((4,)), lk.layers.Dense(8, activation="relu"),
-                   lk.layers.Dense(2, activation="softmax")])
+m = (Own if own else lk.Sequential)([
+    lk.Input((4,)), lk.layers.Dense(8, activation="relu"), lk.layers.Dense(2, activation="softmax")
+])
 m.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
 h = m.fit(x, y, epochs=2, batch_size=16, validation_data=(x, y), verbose=0, accelerator="cpu",
-          **json.loads(sys.argv[1]))
+          **flags)
 from lightkeras._ranks import is_chief
 if is_chief():
     print(json.dumps([h.history, [w.tolist() for w in m.get_weights()]]))
 """
 
 
-def test_two_processes_walk_the_path_of_one(tmp_path, root):
+@pytest.mark.parametrize("step", ["ours", "own"])
+def test_two_processes_walk_the_path_of_one(tmp_path, root, step):
     import json
 
     script = tmp_path / "train.py"
@@ -536,7 +557,7 @@ def test_two_processes_walk_the_path_of_one(tmp_path, root):
     results = []
     for flags in ({}, {"devices": 2, "strategy": "ddp"}):
         done = subprocess.run(
-            [sys.executable, str(script), json.dumps(flags)],
+            [sys.executable, str(script), json.dumps(flags), step],
             capture_output=True,
             text=True,
             timeout=200,

@@ -226,7 +226,7 @@ def check_head(model):
     if model._plan is None or compiled.checked:
         return
     compiled.checked = True
-    names = model.output_names
+    names = model._output_keys
     given = {
         what: _per_output(compiled.config[what], names, what)
         for what in ("loss", "loss_weights", "metrics", "weighted_metrics")

@@ -10,7 +10,7 @@ import torch
 from lightkeras import saving
 from lightkeras._graph import KerasTensor, Plan, is_keras_tensor, output_spec
 from lightkeras._registry import did_you_mean, to_snake, unique_name
-from lightkeras._tree import flatten, map_structure, pack
+from lightkeras._tree import flatten, pack
 from lightkeras.layers import Layer
 from lightkeras.layers._shapes import as_shape, shapes_to_specs
 from lightkeras.layers._weights import named, pending
@@ -197,12 +197,12 @@ class Model(Trainable):
 
     @Open
     def input_shape(self):
-        """Shape of the input, the batch first (a list or dict of shapes for several)."""
+        """Shape of the input, the batch first (a list of shapes for several)."""
         return _shapes(self.input)
 
     @Open
     def output_shape(self):
-        """Shape of the output, the batch first (a list or dict of shapes for several)."""
+        """Shape of the output, the batch first (a list of shapes for several)."""
         return _shapes(self.output)
 
     @Open
@@ -212,7 +212,12 @@ class Model(Trainable):
 
     @Open
     def output_names(self):
-        """Names of the layers that give the outputs; a dict's keys where outputs are a dict."""
+        """Names of the layers that give the outputs."""
+        return [t._keras_history[0].name for t in self.outputs or []]
+
+    @property
+    def _output_keys(self):
+        """What the outputs are called in logs and dicts: a dict's keys, or layers, each once."""
         if self._plan is None:
             return []
         outputs = self._plan.outputs
@@ -429,11 +434,9 @@ def _check_ends(inputs, outputs):
 
 
 def _shapes(tree):
-    """Shapes of symbolic tensors; of one alone as such."""
-    shapes = map_structure(lambda t: t.shape, tree)
-    if isinstance(tree, tuple):
-        shapes = list(shapes)
-    return shapes[0] if isinstance(tree, (list, tuple)) and len(shapes) == 1 else shapes
+    """Shapes of symbolic tensors as a list; of one alone as such."""
+    shapes = [t.shape for t in flatten(tree)]
+    return shapes[0] if len(shapes) == 1 else shapes
 
 
 def _as_batch(shape):

@@ -41,7 +41,7 @@ class Steps(Layer):
     _plan: Any = None  # the graph of a functional model
     inputs: Any
     outputs: Any
-    output_names: Any
+    _output_keys: Any
     loss: Any
     _penalties: tuple = ()  # (regularizer, view, parameter) of the weights that are trained
     _attached: tuple = ()  # metrics set as attributes, found before the first step
@@ -115,7 +115,7 @@ class Steps(Layer):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The loss to minimize, with what layers and regularizers add."""
         if self._compiled.parts is None:
-            self._compiled.bind(self.output_names, y, y_pred)
+            self._compiled.bind(self._output_keys, y, y_pred)
         return self._compiled.loss(self, y, y_pred, sample_weight)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
@@ -251,7 +251,7 @@ class Steps(Layer):
             raise
         _checks.check_head(self)
         if self._compiled.parts is None and not own_step:
-            self._compiled.bind(self.output_names, _checks.few(y), y_pred)
+            self._compiled.bind(self._output_keys, _checks.few(y), y_pred)
             self._compiled.seen = _checks.row_shapes(x)
 
     def _few_outputs(self, x):
