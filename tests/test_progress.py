@@ -5,6 +5,7 @@ import io
 import re
 import sys
 
+import keras
 import pytest
 
 from lightkeras import _progress
@@ -39,7 +40,6 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def keras_bar(clock):
-    import keras
 
     return keras.utils.Progbar
 
@@ -139,7 +139,6 @@ def fit_lines(out, verbose, clock, steps=3, epochs=2):
 
 def keras_fit_lines(verbose, clock, steps=3, epochs=2):
     """Keras's own logger, driven by hand with the same numbers at the same times."""
-    import keras
 
     logger = keras.callbacks.ProgbarLogger()
     logger.set_params({"verbose": verbose, "epochs": epochs, "steps": steps})

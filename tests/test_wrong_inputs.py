@@ -760,3 +760,15 @@ def test_targets_are_looked_at_once_and_not_in_a_step(monkeypatch):
     for _ in range(3):
         model.train_on_batch(X, Y)
     assert len(looks) == 1
+
+
+def test_a_first_look_reads_one_batch():
+    read = []
+
+    class Counted(Batches):
+        def __getitem__(self, index):
+            read.append(index)
+            return super().__getitem__(index)
+
+    fit(classifier(), Counted(X, Y), validation_data=Counted(X, Y))
+    assert read == [0, 0, 0, 1, 0, 1]  # a look at each, training, validation

@@ -54,8 +54,23 @@ class Made(Batches):
     hooks = None
     _cuts_share = True  # False where the source gives every process its own rows
     _live = None  # the running pass, which lives as long as its iterator
+    _seen = None  # what `peek` gave, until a pass begins
+
+    def peek(self):
+        if self._seen is None:
+            self._seen = self._look()
+        return self._seen
+
+    @abstractmethod
+    def _look(self):
+        """What `peek` gives; one batch of the user's is made for it."""
+
+    def on(self, device):
+        self._seen = None
+        return super().on(device)
 
     def _pass(self, epoch, first):
+        self._seen = None
         running = self._batches(epoch, first)
         self._live = weakref.ref(running)
         return running
@@ -135,7 +150,7 @@ class MapDataset(Made, Rows):
         super().__init__(len(dataset), batch_size, **kwargs)
         self.dataset = dataset
 
-    def peek(self):
+    def _look(self):
         return self._read(list(range(min(self.batch_size, self.rows))))
 
     def _batches(self, epoch, first):
@@ -167,7 +182,7 @@ class PyBatches(Made, Indexed):
             self._draw_seed()
         self.dataset = self.hooks = dataset
 
-    def peek(self):
+    def _look(self):
         return self._whole(self.dataset[0])
 
     def _batches(self, epoch, first):
@@ -279,7 +294,7 @@ class Stream(Made):
                 "steps_per_epoch=100 or validation_steps=100, or give a PyDataset or DataLoader."
             )
 
-    def peek(self):
+    def _look(self):
         running = iter(self.source) if self._running is None else self._running
         batch = next(running, _END)
         if batch is _END:
