@@ -6,6 +6,7 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from itertools import chain, repeat, starmap, tee
+from typing import Any
 
 import torch
 
@@ -37,12 +38,15 @@ class Batches(ABC):
         seed: Base of the shuffling. Drawn from torch's global generator, once; processes that
             share the batches must agree on it.
         loader: The user's own DataLoader, or None.
+        guard: Function that looks at the targets of every batch made by others before they go to
+            an accelerator, where a class that does not exist ends the process; or None.
     """
 
     steps: int | None = None
     rows: int | None = None
     batch_size: int | None = None
     loader = None
+    guard: Any = None
     seed = 0
     epoch = 0
     device: torch.device | None = None

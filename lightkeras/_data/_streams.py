@@ -44,13 +44,10 @@ class Made(Batches):
 
     Attributes:
         class_weight: Look-up from targets to weights, or None.
-        guard: Function that looks at the targets of every batch before they go to an accelerator,
-            where a class that does not exist ends the process; or None.
         hooks: Object with `on_epoch_begin` and `on_epoch_end`, or None.
     """
 
     class_weight = None
-    guard = None
     hooks = None
     _cuts_share = True  # False where the source gives every process its own rows
     _live = None  # the running pass, which lives as long as its iterator
