@@ -6,7 +6,7 @@ import os
 
 import torch.distributed as dist
 
-__all__ = ["is_chief", "rank"]
+__all__ = ["all_reduce", "is_chief", "rank", "world"]
 
 # What launchers leave in the environment, the most telling first.
 _VARIABLES = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
@@ -27,3 +27,16 @@ def is_chief() -> bool:
     True
     """
     return rank() == 0
+
+
+def world() -> int:
+    """How many processes train one model together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def all_reduce(tensor, how):
+    """Add `tensor` up over the processes, in place; "mean" divides, other ways leave it alone."""
+    if how in ("sum", "mean"):
+        dist.all_reduce(tensor)
+        if how == "mean":
+            tensor.div_(world())

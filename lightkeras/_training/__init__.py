@@ -1,0 +1,217 @@
+"""The engine: `fit` through Lightning's Trainer.
+
+Lightning is handed several steps at a time (a chunk) where nothing needs every batch, because
+its own loop costs more than a small step. Then we take the steps ourselves, on the device, in
+the precision and under the hooks that the Trainer set up. Where a flag, a strategy or a
+Lightning callback needs every batch, Lightning takes them one by one, with its automatic
+optimization. Both ways give the same numbers.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import warnings
+from contextlib import contextmanager
+
+import lightning.pytorch as L
+
+from lightkeras import config
+from lightkeras._training._fit import Fit, shown_steps
+from lightkeras._training._lightning import LightningModel
+from lightkeras._tree import flatten
+from lightkeras.callbacks._base import callback_list
+
+__all__ = ["LightningModel", "fit"]
+
+_STEPS = 32  # steps of a chunk; more gains nothing measurable
+
+# Flags that do not care whether Lightning sees every batch. Any other makes it see them all.
+_FREE_FLAGS = {
+    "accelerator",
+    "barebones",
+    "benchmark",
+    "callbacks",
+    "check_val_every_n_epoch",
+    "default_root_dir",
+    "deterministic",
+    "devices",
+    "enable_checkpointing",
+    "enable_model_summary",
+    "enable_progress_bar",
+    "inference_mode",
+    "log_every_n_steps",
+    "logger",
+    "max_epochs",
+    "max_time",
+    "num_nodes",
+    "num_sanity_val_steps",
+    "precision",
+    "strategy",
+    "use_distributed_sampler",
+}
+
+
+# Callbacks that steer Lightning's automatic optimization.
+_AUTOMATIC = (L.callbacks.GradientAccumulationScheduler, L.callbacks.StochasticWeightAveraging)
+
+
+def fit(
+    model,
+    train,
+    val,
+    *,
+    epochs,
+    initial_epoch,
+    callbacks,
+    verbose,
+    validation_freq,
+    trainer,
+    flags,
+):
+    """Train `model` on the batches `train`; returns its History.
+
+    Args:
+        train, val: Batches; `val` may be None.
+        epochs, initial_epoch: The last epoch's index, and the first's.
+        callbacks: Keras's and Lightning's.
+        verbose: 0, 1, 2 or "auto".
+        validation_freq: Every so many epochs, or a list of epochs.
+        trainer: A Trainer to use, or None to make one from `flags`.
+        flags: Trainer flags.
+    """
+    flags = dict(flags)
+    epochs = flags.pop("max_epochs", None) or epochs
+    if config.max_epochs() is not None:
+        epochs = min(epochs, config.max_epochs())
+    ours, theirs = _sorted_callbacks(
+        [*flatten(callbacks or []), *flatten(flags.pop("callbacks", None) or [])]
+    )
+    group = callback_list(ours, model, verbose, epochs, train.steps, history=True)
+    names = model._compiled.names() if not model._overrides("train_step") else None
+    group.validate(val is not None, names)
+    train.check_epochs(epochs - initial_epoch)
+    if val is not None and isinstance(validation_freq, int):
+        val.check_epochs((epochs - initial_epoch) // validation_freq)
+    with _quiet():
+        trainer = trainer or _trainer(flags, theirs, epochs, validation_freq)
+        limit = trainer.overfit_batches or trainer.limit_train_batches
+        group.set_params({**group.params, "steps": shown_steps(train.steps, limit)})
+        module = Fit(
+            model,
+            train,
+            val,
+            group,
+            trainer,
+            validation_freq,
+            _steps_at_a_time(model, train, trainer, flags, theirs),
+        )
+        trainer.fit_loop.epoch_progress.current.processed = initial_epoch
+        trainer.fit_loop.epoch_progress.current.completed = initial_epoch
+        _run(trainer, module, model, group)
+    return group._history
+
+
+def _run(trainer, module, model, group):
+    """`trainer.fit`, with Keras's behaviour where it ends early."""
+    handler = signal.getsignal(signal.SIGINT) if _in_main_thread() else None
+    was = {m: m.training for m in model.modules()}
+    try:
+        trainer.fit(
+            module, train_dataloaders=module.train_loader(), val_dataloaders=module.val_loader()
+        )
+    except SystemExit as error:
+        # Lightning turns Ctrl-C into the end of the process; a notebook wants to go on.
+        if trainer.state.status == "interrupted" and error.code == 1:
+            group._abort()
+            raise KeyboardInterrupt from None
+        raise
+    except BaseException:
+        group._abort()
+        raise
+    finally:
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
+        for m, mode in was.items():
+            m.training = mode
+        model.__dict__["stop_training"] = False
+        module.done()
+
+
+def _in_main_thread():
+    return threading.current_thread() is threading.main_thread()
+
+
+def _sorted_callbacks(callbacks):
+    """(Keras's, Lightning's)."""
+    theirs = [c for c in callbacks if isinstance(c, L.Callback)]
+    return [c for c in callbacks if not isinstance(c, L.Callback)], theirs
+
+
+def _trainer(flags, theirs, epochs, validation_freq):
+    """A Trainer that writes nothing and draws nothing unless its flags say so."""
+    defaults = {
+        "accelerator": "auto",
+        "devices": 1,
+        "logger": False,
+        "enable_checkpointing": any(isinstance(c, L.callbacks.Checkpoint) for c in theirs),
+        "enable_progress_bar": any(isinstance(c, L.callbacks.ProgressBar) for c in theirs),
+        "enable_model_summary": any(isinstance(c, L.callbacks.ModelSummary) for c in theirs),
+        "num_sanity_val_steps": 0,
+        "check_val_every_n_epoch": validation_freq if isinstance(validation_freq, int) else 1,
+    }
+    return L.Trainer(**{**defaults, **flags}, max_epochs=epochs, callbacks=theirs)
+
+
+def _steps_at_a_time(model, train, trainer, flags, theirs):
+    """How many steps Lightning is handed at a time; 0 where it must take each by itself."""
+    hooks = (
+        "on_train_batch_start",
+        "on_train_batch_end",
+        "on_before_zero_grad",
+        "on_before_backward",
+        "on_after_backward",
+        "on_before_optimizer_step",
+    )
+    watched = any(getattr(type(c), h) is not getattr(L.Callback, h) for c in theirs for h in hooks)
+    watched |= any(isinstance(c, _AUTOMATIC) for c in theirs)
+    scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
+    simple = isinstance(trainer.strategy, L.strategies.SingleDeviceStrategy)
+    free = set(flags) <= _FREE_FLAGS
+    scheduled = model._compiled.scheduler is not None
+    if watched or scaled or not simple or not free or scheduled:
+        return 0
+    if train.steps is None:
+        return 1
+    asked = model._compiled.options.get("steps_per_execution") or 1
+    return max(asked, 1) if asked != 1 else _STEPS
+
+
+@contextmanager
+def _quiet():
+    """Lightning's notes on what it found and its adverts are not printed; warnings of ours are."""
+    names = (
+        "lightning.pytorch.utilities.rank_zero",
+        "lightning.fabric.utilities.rank_zero",
+        "lightning.pytorch.utilities.migration.utils",
+        "lightning.pytorch.accelerators.cuda",
+        "lightning.fabric.utilities.distributed",
+    )
+    loggers = [logging.getLogger(n) for n in names]
+    levels = [log.level for log in loggers]
+    for log in loggers:
+        log.setLevel(max(log.getEffectiveLevel(), logging.WARNING))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"lightning\..*", category=UserWarning)
+        warnings.filterwarnings(
+            "ignore", message=r".*(does not have many workers|log_every_n_steps).*"
+        )
+        warnings.filterwarnings("ignore", message=r".*treespec.*LeafSpec.*")
+        # DDP on weights in channels_last order: the numbers are right, the copy is small.
+        warnings.filterwarnings("ignore", message=r"(?s).*Grad strides do not match bucket.*")
+        try:
+            yield
+        finally:
+            for log, level in zip(loggers, levels, strict=True):
+                log.setLevel(level)

@@ -1,0 +1,271 @@
+"""`fit` as a LightningModule: the steps, Keras's callbacks, the logs of an epoch."""
+
+from __future__ import annotations
+
+import torch
+
+from lightkeras import _data
+from lightkeras._device import use_device
+from lightkeras._ranks import all_reduce, world
+from lightkeras._training._lightning import LightningModel, Sums
+from lightkeras._training._loaders import TOKEN, Chunk, Loader, Once
+from lightkeras._tree import flatten
+
+__all__ = ["Fit", "shown_steps"]
+
+
+class Fit(LightningModel):
+    """`fit` as a LightningModule: takes the steps, calls Keras's callbacks, logs once an epoch."""
+
+    def __init__(self, model, train, val, group, trainer, validation_freq, chunk):
+        super().__init__(model)
+        state = self.__dict__  # plain attributes: nothing of the run belongs in a checkpoint
+        state["train_batches"], state["val_batches"] = train, val
+        state["group"] = group
+        state["chunk"] = chunk
+        state["step"] = 0  # batches done in this epoch
+        state["val_logs"] = {}
+        state["last_logs"] = {}
+        state["val_epochs"] = None if isinstance(validation_freq, int) else set(validation_freq)
+        own = model._overrides("train_step")
+        # A train_step of the user's calls backward and the optimizer itself.
+        self.automatic_optimization = chunk == 0 and not own
+        state["batch_hooks"] = group.wants_train_batches
+
+    # ---- loaders ------------------------------------------------------------------------------
+
+    def train_loader(self):
+        if self.trainer_shards():
+            return self.train_batches.loader or Loader(self.train_batches, 0)
+        return Loader(self.train_batches, self.chunk)
+
+    def val_loader(self):
+        return None if self.val_batches is None or self.val_epochs is not None else Once()
+
+    def trainer_shards(self):
+        """Whether a user's DataLoader goes to Lightning as it is, to be spread over processes."""
+        return self.chunk == 0 and self.train_batches.loader is not None and world() > 1
+
+    def transfer_batch_to_device(self, batch, device, dataloader_idx):
+        if isinstance(batch, Chunk) or batch is TOKEN:
+            return batch  # its batches are on the device already
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+    # ---- steps --------------------------------------------------------------------------------
+
+    def training_step(self, batch, batch_idx):
+        self.__dict__.pop("_train_logs", None)  # validated in the middle of an epoch: it goes on
+        if isinstance(batch, Chunk):
+            with use_device(self.device):
+                return self._take(batch)
+        return self._lightning_step(batch)
+
+    def _take(self, chunk):
+        """The steps of one chunk, without Lightning in between."""
+        model, group, hooks = self.model, self.group, self.batch_hooks
+        run, step, count = model._run_step("train"), self.step, 0
+        autocast = torch.is_autocast_enabled(self.device.type)
+        for x, y, w in chunk:
+            if hooks:
+                group.on_train_batch_begin(step, {})
+            run(x, y, w)
+            if autocast:  # the cache of cast weights lives as long as the chunk: it is stale now
+                torch.clear_autocast_cache()
+            step += 1
+            count += 1
+            if hooks:
+                group.on_train_batch_end(step - 1, model._logs())
+                if model.stop_training:
+                    break
+            group.progress(step, model._logs)
+        self.__dict__["step"] = step
+        self._count(count)
+
+    def _count(self, steps):
+        """Tell Lightning about the optimizer steps it did not see."""
+        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        for counter in (progress.current, progress.total):
+            counter.ready += steps
+            counter.completed += steps
+
+    def _lightning_step(self, batch):
+        model, batch = self.model, _data.unpack(batch)
+        with use_device(self.device):
+            if self.automatic_optimization:
+                loss, y_pred = model._loss_of(*batch)
+                model._update_metrics(batch[0], batch[1], y_pred, batch[2])
+                return self._shared(loss, batch)
+            self.__dict__["mine"] = flatten(batch[0])[0].shape[0]
+            model._run_step("train")(*batch)
+        self._count(1)
+        return None
+
+    def _shared(self, loss, batch):
+        """Weight of this process's share of the batch: gradients are averaged over processes."""
+        if world() == 1 or self.trainer_shards():
+            return loss
+        mine = flatten(batch[0])[0].shape[0]
+        return loss * (mine * world() / self.train_batches.global_rows(self.step))
+
+    def on_train_batch_start(self, batch, batch_idx):
+        if self.chunk == 0 and self.batch_hooks:
+            self.group.on_train_batch_begin(self.step, {})
+
+    def on_train_batch_end(self, outputs, batch, batch_idx):
+        if self.chunk == 0:
+            self.__dict__["step"] += 1
+            if self.batch_hooks:
+                self.group.on_train_batch_end(self.step - 1, self.model._logs())
+            self.group.progress(self.step, self.model._logs)
+        if self.model.stop_training:
+            self.trainer.should_stop = True
+        if self.trainer.is_last_batch and self.trainer.callbacks:
+            # Lightning's callbacks come before us at the end of an epoch and look for its values.
+            self.__dict__["_train_logs"] = logs = self._reduced_logs()
+            self._tell(logs)
+
+    def _tell(self, logs):
+        self.log_dict({k: v for k, v in logs.items() if isinstance(v, float)}, batch_size=1)
+
+    # ---- epochs -------------------------------------------------------------------------------
+
+    def on_fit_start(self):
+        device = self.device
+        if self.val_batches is not None:
+            self.val_batches.on(device)
+            self.val_batches.limit(shown_steps(self.val_batches.steps, self._val_limit()))
+        if not self.trainer_shards():
+            self.train_batches.on(device)
+        if world() > 1:
+            self._agree_on_seed()
+            self.train_batches.shard(self.trainer.global_rank, world())
+
+    def _val_limit(self):
+        limits = self.trainer.limit_val_batches
+        # Lightning counts our one stand-in batch; the limit is about the batches behind it.
+        return limits[0] if isinstance(limits, list) else limits
+
+    def _agree_on_seed(self):
+        self.train_batches.seed = self.trainer.strategy.broadcast(self.train_batches.seed)
+
+    def on_train_start(self):
+        if world() > 1 and self.model._overrides("train_step") and not self.trainer_shards():
+            self._share_gradients()
+        self.group.on_train_begin({})
+
+    def on_train_epoch_start(self):
+        epoch = self.current_epoch
+        self.train_batches.set_epoch(epoch)
+        self.__dict__["batch_hooks"] = (
+            self.group.wants_train_batches
+        )  # a callback may be done with them
+        self.__dict__["step"] = 0
+        self.__dict__["val_logs"] = {}
+        self.model.train()
+        self.model.reset_metrics()
+        self.group.on_epoch_begin(epoch, {})
+
+    def on_train_epoch_end(self):
+        logs = self.__dict__.pop("_train_logs", None) or self._reduced_logs()
+        if self.val_epochs is not None and self.current_epoch + 1 in self.val_epochs:
+            self.val_logs.update(self._validated())
+        logs = {**logs, **self.val_logs}
+        self.train_batches.end()
+        self.group.on_epoch_end(self.current_epoch, logs)
+        self.__dict__["last_logs"] = logs
+        self._tell(logs)
+        if self.model.stop_training:
+            self.trainer.should_stop = True
+
+    def on_train_end(self):
+        optimizer = self.model._compiled.optimizer
+        if getattr(optimizer, "use_ema", False):
+            optimizer.finalize_variable_values(self.model.trainable_weights)
+        self.group.on_train_end(dict(self.last_logs))
+
+    def on_validation_epoch_start(self):
+        if not self.__dict__.get("_train_logs"):
+            self.__dict__["_train_logs"] = self._reduced_logs()
+
+    def validation_step(self, batch, batch_idx):
+        self.val_logs.update(self._validated())
+
+    def on_validation_epoch_end(self):
+        self._tell(self.val_logs)
+
+    def _validated(self):
+        sums = Sums(self.model)
+        logs = self.model._evaluate(self.val_batches, self.group, shows=False)
+        sums.restore()
+        return {f"val_{name}": value for name, value in logs.items()}
+
+    def _reduced_logs(self):
+        """Logs of the epoch; sums of several processes are added before they are read."""
+        model = self.model
+        if world() == 1:
+            return model._logs()
+        own = model._overrides("train_step")
+        moved = model.metrics if own else model._all_metrics()
+        for metric in moved:
+            if hasattr(metric, "reduce_states"):
+                metric.reduce_states(all_reduce)
+        logs = model._logs()
+        if own:  # the step read its metrics before they were added up
+            for metric in moved:
+                value = metric.result()
+                logs.update(
+                    _floats(value if isinstance(value, dict) else {metric.name: value}, logs)
+                )
+        return logs
+
+    def _share_gradients(self):
+        """Average the gradients of a `train_step` of the user's own over the processes.
+
+        Its `backward` runs outside of what DDP watches. A hook sees each gradient before it is
+        added to the parameter, so it does not matter how the step uses it.
+        """
+
+        def share(gradient):
+            gradient = gradient * (self.mine / self.train_batches.global_rows(self.step))
+            torch.distributed.all_reduce(gradient)
+            return gradient
+
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.__dict__["hooks"] = [p.register_hook(share) for p in trained]
+
+    # ---- the end ------------------------------------------------------------------------------
+
+    def configure_optimizers(self):
+        configured = super().configure_optimizers()
+        return configured if self.automatic_optimization else self.model._compiled.optimizer
+
+    def setup(self, stage):
+        pass  # `fit` has built the model
+
+    def teardown(self, stage):
+        # A model trained on an accelerator stays there: Lightning would move both away.
+        self.trainer.strategy.optimizers = []
+
+    def cpu(self):
+        return self
+
+    def done(self):
+        """Let go of the Trainer, of hooks, and of threads that read ahead."""
+        self._trainer = None
+        for hook in self.__dict__.pop("hooks", ()):
+            hook.remove()
+        for batches in (self.train_batches, self.val_batches):
+            if batches is not None:
+                batches.end()
+
+
+def shown_steps(steps, limit):
+    """Batches of an epoch as far as a limit of the Trainer, a number or a share, lets it go."""
+    if steps is None:
+        return limit if isinstance(limit, int) else None
+    return min(steps, limit) if isinstance(limit, int) else int(steps * limit)
+
+
+def _floats(named, wanted):
+    """Those of the values that are `wanted`, as floats."""
+    return {name: float(value) for name, value in named.items() if name in wanted}

@@ -1,0 +1,108 @@
+"""A model as a LightningModule, for a Trainer of one's own and as the base of `fit`."""
+
+from __future__ import annotations
+
+import lightning.pytorch as L
+import torch
+
+from lightkeras import _data
+
+__all__ = ["LightningModel", "Sums"]
+
+
+class LightningModel(L.LightningModule):
+    """A model for a Trainer of one's own: what `model.to_lightning()` returns.
+
+    Args:
+        model: A compiled model.
+    """
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        return self.model(x)
+
+    def training_step(self, batch, batch_idx):
+        model = self.model
+        if self.trainer.training and not model.training:
+            model.train()
+        batch = _data.unpack(batch)
+        self.__dict__.pop("_train_logs", None)  # validated in the middle of an epoch: it goes on
+        if model._compiled.parts is None:
+            self._look(batch)
+        loss, y_pred = model._loss_of(*batch)
+        model._update_metrics(batch[0], batch[1], y_pred, batch[2])
+        return loss
+
+    def validation_step(self, batch, batch_idx):
+        self.model._test_batch(*_data.unpack(batch))
+
+    test_step = validation_step
+
+    def predict_step(self, batch, batch_idx):
+        return self.model(_data.unpack(batch)[0])
+
+    def on_train_epoch_start(self):
+        self.model.reset_metrics()
+
+    def on_train_epoch_end(self):
+        # Validation ran in between and used the same sums, so training's were kept.
+        logs = self.__dict__.pop("_train_logs", None) or self.model._logs()
+        self.log_dict(logs, sync_dist=True)
+
+    def on_validation_epoch_start(self):
+        if self.model._compiled.parts is not None:
+            self.__dict__["_train_logs"] = self.model._logs()
+        self.__dict__["_sums"] = Sums(self.model)
+        self.model.reset_metrics()
+
+    def on_validation_epoch_end(self):
+        logs = {f"val_{k}": v for k, v in self.model._logs().items()}
+        self.log_dict(logs, sync_dist=True)
+        self._sums.restore()
+
+    def on_test_epoch_start(self):
+        self.model.reset_metrics()
+
+    def on_test_epoch_end(self):
+        self.log_dict({f"test_{k}": v for k, v in self.model._logs().items()}, sync_dist=True)
+
+    def setup(self, stage):
+        """Before Lightning asks for the optimizer, the weights must exist."""
+        if stage == "fit" and not self.model.built:
+            loader = self.trainer.fit_loop._data_source.instance
+            loader = loader.train_dataloader() if hasattr(loader, "train_dataloader") else loader
+            self._look(_data.unpack(next(iter(loader))))
+
+    def _look(self, batch):
+        self.model._first_batch(*batch)
+
+    def configure_optimizers(self):
+        model = self.model
+        model._bind_optimizer()
+        model.__dict__["_penalties"] = tuple(model._find_penalties())
+        optimizer, scheduler = model._compiled.optimizer, model._compiled.scheduler
+        if scheduler is None:
+            return optimizer
+        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            watched = "val_loss" if self.trainer.enable_validation else "loss"
+            # Not strict: there are epochs without validation.
+            scheduler = {"scheduler": scheduler, "monitor": watched, "strict": False}
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+
+class Sums:
+    """What the metrics have added up, kept while validation uses the same ones."""
+
+    def __init__(self, model):
+        self.model = model
+        self.kept = [(v, v.clone()) for m in model.metrics for v in getattr(m, "variables", ())]
+        self.logs = model.__dict__.get("_step_logs")
+
+    def restore(self):
+        with torch.no_grad():
+            for variable, value in self.kept:
+                variable.data = value
+        self.model.__dict__["_step_logs"] = self.logs
