@@ -7,39 +7,22 @@ from typing import Any
 import torch.nn.functional as F
 
 from lightkeras import activations, constraints, initializers, regularizers
-from lightkeras.config import standardize_data_format
-from lightkeras.layers._layer import Layer
-from lightkeras.layers._spatial import (
+from lightkeras._spatial import (
     TO_FIRST,
     TO_LAST,
-    check_window,
     pad_evenly,
     padding_mode,
     same_padding,
     tuple_of,
-    warn_channels_first,
 )
+from lightkeras.config import standardize_data_format
+from lightkeras.layers._layer import Layer
+from lightkeras.layers._spatial import check_window, warn_channels_first
 from lightkeras.layers._spec import InputSpec
 
-__all__ = ["_Conv", "conv1d", "conv1d_transpose"]
+__all__ = ["_Conv"]
 
 _SLOTS = {"initializer": initializers, "regularizer": regularizers, "constraint": constraints}
-
-
-# torch's kernels of one axis copy inputs with channels last, those of two axes do not and take
-# half the time on a CPU: signals are run as pictures that are 1 high.
-
-
-def conv1d(x, weight, bias, stride, padding, dilation, groups):
-    x, weight = x.unsqueeze(2), weight.unsqueeze(2)  # (batch, in, time) -> (batch, in, 1, time)
-    more = (1, *stride), (0, *padding), (1, *dilation), groups
-    return F.conv2d(x, weight, bias, *more).squeeze(2)
-
-
-def conv1d_transpose(x, weight, bias, stride, padding, output_padding, groups, dilation):
-    x, weight = x.unsqueeze(2), weight.unsqueeze(2)  # (batch, in, time) -> (batch, in, 1, time)
-    more = (1, *stride), (0, *padding), (0, *output_padding), groups, (1, *dilation)
-    return F.conv_transpose2d(x, weight, bias, *more).squeeze(2)
 
 
 class _Conv(Layer):

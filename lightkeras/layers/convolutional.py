@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 
-from lightkeras.layers._convolution import _Conv, conv1d, conv1d_transpose
-from lightkeras.layers._spatial import tuple_of
+from lightkeras._spatial import conv1d, conv1d_transpose, transposed_crops, tuple_of
+from lightkeras.layers._convolution import _Conv
 from lightkeras.layers._views import Permuted
 from lightkeras.layers.core import positive_int
 
@@ -210,18 +210,9 @@ class _ConvTranspose(_Conv):
             kernel_constraint=kernel_constraint,
             bias_constraint=bias_constraint,
         )
-        self._set_crops()
-
-    def _set_crops(self):
-        """What torch cuts off both ends, adds at the end, and what is cut off after it."""
         given = self.output_padding or (None,) * self.rank
-        axes = zip(self._window, self.strides, given, strict=True)
-        crops = [_crops(k, s, extra, self.padding) for k, s, extra in axes]
-        self._torch_padding = tuple(before for before, _ in crops)
-        self._torch_output_padding = tuple(max(b - a, 0) for b, a in crops)
-        ends = [max(a - b, 0) for b, a in crops]
-        cut = [slice(None), slice(None), *(slice(-n if n else None) for n in ends)]
-        self._cut = tuple(cut) if any(ends) else None
+        crops = transposed_crops(self._window, self.strides, given, self.padding)
+        self._torch_padding, self._torch_output_padding, self._cut = crops
 
     def _check_shape(self, input_shape):
         pass  # any size will do
@@ -243,23 +234,6 @@ class _ConvTranspose(_Conv):
             self.dilation_rate,
         )
         return x if self._cut is None else x[self._cut]
-
-
-def _crops(window, stride, extra, padding):
-    """(before, after): what "valid" or "same" cuts off the widest output of one axis.
-
-    The widest output has `(size - 1) * stride + window`. Negative numbers are added zeros. The
-    padding is that of the convolution which this one turns around, where an odd one is after.
-    """
-    if padding == "valid":
-        return 0, -(max(stride - window, 0) if extra is None else extra)
-    if extra is None:  # to size * stride
-        total = window - stride
-    else:  # to (size - 1) * stride + window % 2 + extra
-        total = window - window % 2 - extra
-    kept = 2 * (window - 1) - total
-    before = max(window - 1 - (kept // 2 + kept % 2), 0)
-    return before, total - before
 
 
 class Conv1DTranspose(_ConvTranspose):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 
-from lightkeras.layers._convolution import _Conv, conv1d
+from lightkeras._spatial import conv1d
+from lightkeras.layers._convolution import _Conv
 from lightkeras.layers._views import BoundView, Permuted, View
 from lightkeras.layers.core import positive_int
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-import torch.nn.functional as F
-
-from lightkeras.config import standardize_data_format
-from lightkeras.layers._layer import Layer
-from lightkeras.layers._spatial import (
+from lightkeras._spatial import (
+    ADAPTIVE_AVERAGE,
+    ADAPTIVE_MAX,
     TO_FIRST,
     TO_LAST,
-    check_window,
-    pad_evenly,
+    average_windows,
+    max_windows,
     padding_mode,
-    same_padding,
     tuple_of,
 )
+from lightkeras.config import standardize_data_format
+from lightkeras.layers._layer import Layer
+from lightkeras.layers._spatial import check_window
 from lightkeras.layers._spec import InputSpec
 
 __all__ = [
@@ -55,17 +54,6 @@ __all__ = [
 
 
 # ---- windows ----------------------------------------------------------------------------------
-# Signals are run as pictures that are 1 high, as in `convolutional`.
-
-
-def _max_pool1d(x, size, stride, padding, dilation, ceil):
-    more = (1, *size), (1, *stride), (0, *padding), dilation, ceil
-    return torch.max_pool2d(x.unsqueeze(2), *more).squeeze(2)  # (batch, channels, 1, time)
-
-
-def _avg_pool1d(x, size, stride, padding, ceil=False, count_padding=True):
-    more = (1, *size), (1, *stride), (0, *padding), ceil, count_padding
-    return F.avg_pool2d(x.unsqueeze(2), *more).squeeze(2)  # (batch, channels, 1, time)
 
 
 class _Pool(Layer):
@@ -93,7 +81,7 @@ class _Pool(Layer):
     """
 
     rank = 2
-    _run: Any = None
+    _pool: Any = None
     _casts_ints = True
 
     def __init__(
@@ -110,7 +98,6 @@ class _Pool(Layer):
         self.input_spec = InputSpec(ndim=rank + 2)
         self._last = self.data_format == "channels_last"
         self._to_first, self._to_last = TO_FIRST[rank], TO_LAST[rank]
-        self._no_padding = (0,) * rank
 
     def build(self, input_shape):
         self._check_shape(input_shape)
@@ -121,82 +108,57 @@ class _Pool(Layer):
     def call(self, x):
         if self._last:
             x = x.permute(self._to_first)  # (batch, *sizes, c) -> (batch, c, *sizes)
-        x = self._pool(x)
+        x = self._pool(x, self.pool_size, self.strides, self.padding)
         return x.permute(self._to_last) if self._last else x
 
 
 class _MaxPool(_Pool):
+    _pool = staticmethod(max_windows)
+
     def __init__(
         self, pool_size=2, strides=None, padding="valid", data_format=None, name=None, **kwargs
     ):
         super().__init__(pool_size, strides, padding, data_format, name, **kwargs)
 
-    def _pool(self, x):
-        if self.padding == "valid":
-            return self._run(x, self.pool_size, self.strides, self._no_padding, 1, False)
-        pads = same_padding(x.shape[2:], self.pool_size, self.strides)
-        # An uneven one is after, at most by one: a window that hangs over the end, which torch
-        # takes at no cost, unless the stride is 1.
-        if 1 in self.strides:
-            x, before = pad_evenly(x, pads, value=float("-inf"))
-        else:
-            before = [before for before, _ in pads]
-        return self._run(x, self.pool_size, self.strides, before, 1, True)
-
 
 class _AveragePool(_Pool):
-    """With "same", what is added evenly does not count, and an odd one repeats the border: so do
-    the numbers of Keras on torch come about (on other backends an odd one does not count either).
-    """
-
-    def _pool(self, x):
-        if self.padding == "valid":
-            return self._run(x, self.pool_size, self.strides, self._no_padding)
-        pads = same_padding(x.shape[2:], self.pool_size, self.strides)
-        x, before = pad_evenly(x, pads, "replicate")
-        return self._run(x, self.pool_size, self.strides, before, False, False)
+    _pool = staticmethod(average_windows)
 
 
 class MaxPooling1D(_MaxPool):
     """Maximum over time: `(batch, time, channels)` -> `(batch, new_time, channels)`."""
 
     rank = 1
-    _run = staticmethod(_max_pool1d)
 
 
 class MaxPooling2D(_MaxPool):
     """Maximum over pictures: `(batch, height, width, channels)` -> `(batch, ..., channels)`."""
 
     rank = 2
-    _run = staticmethod(torch.max_pool2d)
 
 
 class MaxPooling3D(_MaxPool):
     """Maximum over volumes: `(batch, depth, height, width, channels)` -> `(..., channels)`."""
 
     rank = 3
-    _run = staticmethod(torch.max_pool3d)
 
 
 class AveragePooling1D(_AveragePool):
     """Mean over time: `(batch, time, channels)` -> `(batch, new_time, channels)`."""
 
     rank = 1
-    _run = staticmethod(_avg_pool1d)
 
 
 class AveragePooling2D(_AveragePool):
     """Mean over pictures: `(batch, height, width, channels)` -> `(batch, ..., channels)`."""
 
     rank = 2
-    _run = staticmethod(F.avg_pool2d)
 
 
 class AveragePooling3D(_AveragePool):
     """Mean over volumes: `(batch, depth, height, width, channels)` -> `(..., channels)`."""
 
     rank = 3
-    _run = staticmethod(F.avg_pool3d)
 
 
 # ---- the whole input --------------------------------------------------------------------------
@@ -312,7 +274,7 @@ class _AdaptivePool(Layer):
     """
 
     rank = 2
-    _run: Any = None
+    _kernels: Any = None
     _casts_ints = True
 
     def __init__(self, output_size, data_format=None, **kwargs):
@@ -323,51 +285,53 @@ class _AdaptivePool(Layer):
 
     def call(self, x):
         if self.data_format == "channels_first":
-            return self._run(x, self.output_size)
+            return self._kernels[self.rank](x, self.output_size)
         x = x.permute(TO_FIRST[self.rank])  # (batch, *sizes, c) -> (batch, c, *sizes)
-        return self._run(x, self.output_size).permute(TO_LAST[self.rank])
+        return self._kernels[self.rank](x, self.output_size).permute(TO_LAST[self.rank])
 
 
-class AdaptiveAveragePooling1D(_AdaptivePool):
+class _AdaptiveAverage(_AdaptivePool):
+    _kernels = ADAPTIVE_AVERAGE
+
+
+class _AdaptiveMax(_AdaptivePool):
+    _kernels = ADAPTIVE_MAX
+
+
+class AdaptiveAveragePooling1D(_AdaptiveAverage):
     """Mean over time, to a given length."""
 
     rank = 1
-    _run = staticmethod(F.adaptive_avg_pool1d)
 
 
-class AdaptiveAveragePooling2D(_AdaptivePool):
+class AdaptiveAveragePooling2D(_AdaptiveAverage):
     """Mean over pictures, to a given size."""
 
     rank = 2
-    _run = staticmethod(F.adaptive_avg_pool2d)
 
 
-class AdaptiveAveragePooling3D(_AdaptivePool):
+class AdaptiveAveragePooling3D(_AdaptiveAverage):
     """Mean over volumes, to a given size."""
 
     rank = 3
-    _run = staticmethod(F.adaptive_avg_pool3d)
 
 
-class AdaptiveMaxPooling1D(_AdaptivePool):
+class AdaptiveMaxPooling1D(_AdaptiveMax):
     """Maximum over time, to a given length."""
 
     rank = 1
-    _run = staticmethod(F.adaptive_max_pool1d)
 
 
-class AdaptiveMaxPooling2D(_AdaptivePool):
+class AdaptiveMaxPooling2D(_AdaptiveMax):
     """Maximum over pictures, to a given size."""
 
     rank = 2
-    _run = staticmethod(F.adaptive_max_pool2d)
 
 
-class AdaptiveMaxPooling3D(_AdaptivePool):
+class AdaptiveMaxPooling3D(_AdaptiveMax):
     """Maximum over volumes, to a given size."""
 
     rank = 3
-    _run = staticmethod(F.adaptive_max_pool3d)
 
 
 MaxPool1D, MaxPool2D, MaxPool3D = MaxPooling1D, MaxPooling2D, MaxPooling3D

@@ -8,9 +8,10 @@ from __future__ import annotations
 import torch.nn.functional as F
 
 from lightkeras._registry import unknown
+from lightkeras._spatial import TO_FIRST, TO_LAST, pairs, tuple_of
 from lightkeras.config import standardize_data_format
 from lightkeras.layers._layer import Layer
-from lightkeras.layers._spatial import TO_FIRST, TO_LAST, pairs, spatial, tuple_of
+from lightkeras.layers._spatial import spatial
 from lightkeras.layers._spec import InputSpec
 
 __all__ = [

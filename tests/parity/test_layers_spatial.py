@@ -14,8 +14,7 @@ import torch
 from _layers import check, check_signature
 
 from lightkeras import layers
-from lightkeras.layers._spatial import same_padding
-from lightkeras.layers.convolutional import _crops
+from lightkeras._spatial import _crops, same_padding
 
 SHAPES = {1: (2, 9, 4), 2: (2, 7, 8, 4), 3: (2, 5, 4, 6, 4)}
 UNKNOWN = {1: [(None, None, 4)], 2: [(None, None, None, 4)], 3: [(None,) * 4 + (4,)]}

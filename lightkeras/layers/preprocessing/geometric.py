@@ -7,9 +7,9 @@ import math
 import torch
 
 from lightkeras._registry import unknown
+from lightkeras._sampling import FILL_MODES, warp
 from lightkeras.layers.core import positive_int
 from lightkeras.layers.preprocessing._image import RandomLayer, limits, sized
-from lightkeras.layers.preprocessing._sampling import FILL_MODES, warp
 from lightkeras.layers.preprocessing.resizing import fit
 
 __all__ = [

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 
 from lightkeras._registry import unknown
+from lightkeras._sampling import RESIZE_MODES, fitting_box, resize
 from lightkeras.layers.core import positive_int
 from lightkeras.layers.preprocessing._image import ImageLayer, sized
-from lightkeras.layers.preprocessing._sampling import RESIZE_MODES, fitting_box, resize
 
 __all__ = ["CenterCrop", "Resizing"]
 
