@@ -79,6 +79,7 @@ class _Tracked:
             self._owner._modules[self._attribute] = holder
         holder._modules.clear()
         holder._modules.update(found)
+        self._owner._note()
 
     def __reduce__(self):  # copies and pickles are plain: their owner tracks them anew
         kind = list if isinstance(self, list) else dict
@@ -126,4 +127,5 @@ def tracked(owner, attribute, value):
     holder = _Holder()
     holder._modules.update(modules_in(value))
     owner._modules[attribute] = holder
+    owner._note()
     return value

@@ -52,6 +52,7 @@ class Weighted(torch.nn.Module):
     _name: str
     _rows: list[Row]  # one per own weight
     _added_losses: list[Tensor]
+    _came: list[torch.nn.Module] | tuple[()] = ()  # layers set as attributes, also in lists
     _in_model = False  # a model is being called; it forgets old losses for all its layers
     _trainable: bool
     built: bool
@@ -128,6 +129,12 @@ class Weighted(torch.nn.Module):
             self.__dict__[name] = value
             return
         super().__setattr__(name, value)
+        if isinstance(value, torch.nn.Module):
+            self._note()
+
+    def _note(self):
+        """Remember the order in which layers came, whatever attributes and lists they are in."""
+        self.__dict__["_came"] = self._layers
 
     def _adopt(self, name, value):
         """`self.w = self.add_weight(name="kernel")`: the parameter gets the user's name, `w`."""
@@ -169,12 +176,13 @@ class Weighted(torch.nn.Module):
 
     @property
     def _layers(self):
-        """Modules directly below, layers in lists and dicts included, in order."""
-        found = []
+        """Modules directly below, layers in lists and dicts included, in the order they came."""
+        found = {}
         for module in self._modules.values():
             inside = module._modules.values() if type(module).__name__ == "_Holder" else (module,)
-            found += [m for m in inside if m is not None and m not in found]
-        return found
+            found.update({id(m): m for m in inside if m is not None})
+        came = [found.pop(id(m)) for m in self._came if id(m) in found]
+        return [*came, *found.values()]
 
     @property
     def weights(self):

@@ -172,6 +172,11 @@ class Sequential(Model):
         """The stack, without the input."""
         return [layer for layer in self._stack if not isinstance(layer, InputLayer)]
 
+    @property
+    def _layers(self):
+        """What has weights: the stack alone, as in Keras, whatever attributes hold besides."""
+        return list(dict.fromkeys(self.layers))
+
     @Open
     def operations(self):
         return self.layers
