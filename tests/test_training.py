@@ -491,6 +491,15 @@ def test_a_callback_that_raises_leaves_the_model_usable():
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to oneself on Windows")
 def test_interrupt_leaves_model_history_and_handler():
     model = classifier()
+    # A process started in the background by a shell ignores SIGINT; this one must not.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        interrupted(model)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def interrupted(model):
     handler = signal.getsignal(signal.SIGINT)
 
     def interrupt(epoch, logs):
