@@ -17,7 +17,7 @@ from lightkeras.layers._layer import training_mode
 from lightkeras.layers._shapes import device_of
 from lightkeras.layers._weights import pending
 from lightkeras.models import _checks
-from lightkeras.models._jit import CompiledCall
+from lightkeras.models._jit import CompiledCall, train_step_of
 from lightkeras.optimizers import parameter_of
 from lightkeras.utils import pack_x_y_sample_weight
 
@@ -185,7 +185,7 @@ class Steps(Layer):
     def _run_step(self, mode):
         """Function `(x, y, w)` of one train or test step: ours, or the user's."""
         if not self._overrides(f"{mode}_step"):
-            return self._train_batch if mode == "train" else self._test_batch
+            return train_step_of(self, self._train_batch) if mode == "train" else self._test_batch
         step = getattr(self, f"{mode}_step")
 
         def run(x, y=None, w=None):

@@ -183,6 +183,7 @@ class Nadam(_Moments):
     # The product of all strengths so far, and the step that was its last factor.
     _group_defaults = {"u_product": 1.0, "u_count": 0}
     _group_numbers = ("u_product",)
+    _recordable = False  # the product of strengths is a number that each step changes
 
     def _strength(self, count):
         return self.beta_1 * (1 - 0.5 * 0.96**count)

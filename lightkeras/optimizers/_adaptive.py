@@ -188,7 +188,9 @@ class Ftrl(Optimizer):
         torch._foreach_mul_(growth, params)
         add_(linear, growth, -1 / rate)
         quadratic = torch._foreach_div(after, rate)
-        torch._foreach_add_(quadratic, 2 * self.l2_regularization_strength + self.beta / rate)
+        torch._foreach_add_(quadratic, 2 * self.l2_regularization_strength)
+        if self.beta:
+            quadratic = [q + self.beta / rate for q in quadratic]
         target = torch._foreach_clamp_max(linear, self.l1_regularization_strength)
         torch._foreach_clamp_min_(target, -self.l1_regularization_strength)
         torch._foreach_sub_(target, linear)
@@ -211,6 +213,8 @@ class Adafactor(Optimizer):
         relative_step: Kept for configs: the bound of `learning_rate` holds with and without it, as
             in Keras.
     """
+
+    _recordable = False  # the rate is bounded by a number that each step changes
 
     def __init__(
         self,

@@ -297,13 +297,10 @@ class Optimizer(Rated):
             if grads is not None:
                 if self.clipnorm or self.global_clipnorm or self.clipvalue:
                     grads = self._clipped(grads)
-                if self._source is not None:
-                    rate = self._current_rate()
-                    for group in self.param_groups:
-                        group["lr"] = rate
+                rate = self.param_groups[0]["lr"] if self._source is None else self._next_rate()
                 count = done + 1 if every is None else done // every + 1
                 if len(self.param_groups) == 1:
-                    self._improve(params, grads, slots, self.param_groups[0]["lr"], count)
+                    self._improve(params, grads, slots, rate, count)
                 else:
                     self._improve_groups(params, grads, slots, count)
             if self._constraints:
@@ -314,6 +311,49 @@ class Optimizer(Rated):
                 group["iterations"] = done + 1
         finally:
             torch._C._set_grad_enabled(recording)
+
+    def _next_rate(self):
+        """The learning rate of this step, noted where others look for it."""
+        rate = self._current_rate()
+        for group in self.param_groups:
+            group["lr"] = rate
+        return rate
+
+    # ---- the step in compiled code --------------------------------------------------------------
+
+    _recordable = True  # whether the rule is tensor operations only, also in `rate` and `count`
+
+    def _can_be_recorded(self):
+        """Whether `_recorded_step` does the same as `step`."""
+        plain = not (self._own_apply or self._own_rule or self.use_ema)
+        one = len(self.param_groups) == 1 and self.gradient_accumulation_steps is None
+        return self._recordable and plain and one
+
+    def _recorded_step(self, grads, rate, count):
+        """`step` for these gradients (None where there is none) as tensor operations only.
+
+        Args:
+            grads: One for each parameter of `build`, in that order.
+            rate, count: Tensors without axes: what `_begin_step` returns.
+        """
+        index = [i for i, g in enumerate(grads) if g is not None]
+        grads = [grads[i] for i in index]
+        params, slots = self._at(index)
+        with torch.no_grad():
+            if self.loss_scale_factor is not None:
+                grads = torch._foreach_div(grads, self.loss_scale_factor)
+            if self.clipnorm or self.global_clipnorm or self.clipvalue:
+                grads = self._clipped(grads)
+            self._improve(params, grads, slots, rate, count)
+            if self._constraints:
+                self._constrain(params)
+
+    def _begin_step(self):
+        """Learning rate and number of a step that compiled code is about to make."""
+        rate = self._next_rate()
+        group = self.param_groups[0]
+        group["iterations"] = count = group["iterations"] + 1
+        return rate, count
 
     def _improve(self, params, grads, slots, rate, count):
         """Weight decay and the rule."""

@@ -1,0 +1,273 @@
+"""`compile(jit_compile=True)`: a training step as one piece of compiled code, the same numbers.
+
+Most rows run the recorded step as it is, without the compiler: what is recorded is what can go
+wrong, and compiling takes seconds. A few go through the compiler.
+"""
+
+import copy
+import shutil
+import warnings
+
+import numpy as np
+import pytest
+import torch
+import torchmetrics
+
+import lightkeras as lk
+from lightkeras import layers, optimizers
+from lightkeras.models import _jit
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(70, 6)).astype("float32")
+Y = (X.sum(1) > 0).astype("int64") + (X[:, 0] > 0)
+IMAGES = RNG.random((70, 8, 8, 1)).astype("float32")
+WORDS = RNG.integers(0, 20, (70, 5))
+needs_compiler = pytest.mark.skipif(
+    shutil.which("c++") is None and shutil.which("g++") is None, reason="no C++ compiler"
+)
+
+
+@pytest.fixture
+def interpreted(monkeypatch):
+    """Recorded steps run without the compiler; the list says how many were recorded."""
+    made = []
+
+    def compiled(graph, arguments):
+        made.append(graph)
+        return graph
+
+    monkeypatch.setattr(_jit, "_compiled", compiled)
+    return made
+
+
+def dense(*more, last=3, activation="softmax"):
+    return [lk.Input((6,)), layers.Dense(5, "relu"), *more, layers.Dense(last, activation)]
+
+
+def trained(make, x, y, jit, epochs=3, **fit):
+    """(History, weights, optimizer variables) after `fit` of what `make()` gives."""
+    lk.utils.set_random_seed(1)
+    model, options = make()
+    model.compile(**options, jit_compile=jit)
+    history = model.fit(x, y, epochs=epochs, batch_size=16, verbose=0, **fit).history
+    slots = [np.asarray(v) for v in model.optimizer.variables]
+    return history, model.get_weights(), slots, model
+
+
+def same(one, two, rtol=2e-5, atol=2e-6):
+    for name in one[0]:
+        np.testing.assert_allclose(one[0][name], two[0][name], rtol=rtol, atol=atol)
+    assert one[0].keys() == two[0].keys()
+    for a, b in zip([*one[1], *one[2]], [*two[1], *two[2]], strict=True):
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
+
+
+def classifier(*more, optimizer="adam", **compile):
+    def make():
+        options = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], **compile}
+        chosen = optimizer() if callable(optimizer) else optimizer
+        return lk.Sequential(dense(*[layer() for layer in more])), {"optimizer": chosen, **options}
+
+    return make
+
+
+class Doubling(layers.Layer):
+    def call(self, x):
+        self.add_loss(0.01 * (x**2).mean())
+        return 2 * x
+
+
+ROWS = {
+    "plain": (classifier(), X),
+    "dropout": (classifier(lambda: layers.Dropout(0.5)), X),
+    "noise": (classifier(lambda: layers.GaussianNoise(0.5)), X),
+    "normalization": (classifier(layers.BatchNormalization), X),
+    "add_loss": (classifier(Doubling), X),
+    "regularizer": (classifier(lambda: layers.Dense(4, kernel_regularizer="l2")), X),
+    "constraint": (classifier(lambda: layers.Dense(4, kernel_constraint="max_norm")), X),
+    "frozen": (classifier(lambda: layers.Dense(4, trainable=False)), X),
+    "many metrics": (classifier(metrics=["accuracy", "sparse_top_k_categorical_accuracy"]), X),
+    "weighted metrics": (classifier(weighted_metrics=["accuracy"]), X),
+    "float64": (classifier(lambda: layers.Dense(4, dtype="float64")), X),
+    "conv": (
+        lambda: (
+            lk.Sequential(
+                [
+                    lk.Input((8, 8, 1)),
+                    layers.Conv2D(4, 3, activation="relu"),
+                    layers.MaxPooling2D(),
+                    layers.Flatten(),
+                    layers.Dense(3, "softmax"),
+                ]
+            ),
+            {"optimizer": "sgd", "loss": "sparse_categorical_crossentropy"},
+        ),
+        IMAGES,
+    ),
+    "embedding": (
+        lambda: (
+            lk.Sequential(
+                [
+                    layers.Embedding(20, 4),
+                    layers.GlobalAveragePooling1D(),
+                    layers.Dense(3, "softmax"),
+                ]
+            ),
+            {"optimizer": "rmsprop", "loss": "sparse_categorical_crossentropy"},
+        ),
+        WORDS,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_recorded_steps_give_the_numbers_of_plain_ones(name, interpreted):
+    make, x = ROWS[name]
+    weights = {"sample_weight": np.linspace(0.5, 2, 70)} if name == "weighted metrics" else {}
+    plain, recorded = (trained(make, x, Y, jit, **weights) for jit in (False, True))
+    assert len(interpreted) == 1  # the full batches; the last one of 6 rows comes once an epoch
+    same(plain, recorded)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: optimizers.SGD(0.1, momentum=0.9, nesterov=True),
+        lambda: optimizers.RMSprop(0.01, centered=True, momentum=0.5),
+        lambda: optimizers.Adam(0.01, amsgrad=True, clipnorm=0.1),
+        lambda: optimizers.AdamW(0.01, weight_decay=0.1, global_clipnorm=0.5),
+        lambda: optimizers.Adadelta(0.1, clipvalue=0.01),
+        lambda: optimizers.Adagrad(0.1),
+        lambda: optimizers.Adamax(0.01),
+        lambda: optimizers.Ftrl(0.1, l1_regularization_strength=0.001, beta=0.1),
+        lambda: optimizers.Lion(0.001),
+        lambda: optimizers.Lamb(0.01),
+        lambda: optimizers.Adam(optimizers.schedules.ExponentialDecay(0.1, 3, 0.5)),
+        lambda: optimizers.Adam(0.01, loss_scale_factor=8.0),
+    ],
+)
+def test_every_rule_in_a_recorded_step(make, interpreted):
+    plain, recorded = (
+        trained(classifier(optimizer=make), X, Y, jit, epochs=5) for jit in (False, True)
+    )
+    assert len(interpreted) == 1
+    same(plain, recorded, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (classifier(lambda: layers.Dropout(0.5, seed=3)), "seed of its own"),
+        (classifier(optimizer=lambda: optimizers.Adam(use_ema=True)), "counts steps"),
+        (classifier(optimizer=lambda: optimizers.SGD(gradient_accumulation_steps=2)), "counts"),
+        (classifier(optimizer=lambda: optimizers.Nadam(0.01)), "Nadam"),
+        (classifier(optimizer=lambda: optimizers.Adafactor(0.01)), "Adafactor"),
+        (classifier(metrics=[lambda t, p: torch.tensor(p.detach().numpy().mean())]), "numpy"),
+    ],
+)
+def test_what_cannot_be_recorded_runs_as_it_is(make, why, monkeypatch):
+    monkeypatch.setattr(_jit.CompiledCall, "__call__", lambda self, x: self.model(x))
+    plain = trained(make, X, Y, False)
+    with pytest.warns(UserWarning, match="cannot be compiled") as caught:
+        other = trained(make, X, Y, True)
+    assert len([w for w in caught if "cannot be compiled" in str(w.message)]) == 1
+    assert why in str(caught[0].message)
+    same(plain, other)
+
+
+def test_metrics_of_others_are_updated_beside_the_recorded_step(interpreted):
+    def make():
+        metric = torchmetrics.classification.MulticlassAccuracy(3, average="micro")
+        return classifier(metrics=["accuracy", metric])()
+
+    plain, recorded = (trained(make, X, Y, jit) for jit in (False, True))
+    assert len(interpreted) == 1
+    same(plain, recorded)
+    assert recorded[0]["accuracy"] == pytest.approx(recorded[0]["multiclass_accuracy"])
+
+
+def test_several_outputs_and_loss_weights(interpreted):
+    def make():
+        x = lk.Input((6,))
+        h = layers.Dense(5, "tanh")(x)
+        outputs = {"a": layers.Dense(1)(h), "b": layers.Dense(3, "softmax")(h)}
+        losses = {"a": "mse", "b": "sparse_categorical_crossentropy"}
+        return lk.Model(x, outputs), {
+            "optimizer": "adam",
+            "loss": losses,
+            "loss_weights": {"a": 0.3, "b": 1.0},
+            "metrics": {"a": ["mae"], "b": ["accuracy"]},
+        }
+
+    y = {"a": X[:, :1], "b": Y}
+    same(*(trained(make, X, y, jit) for jit in (False, True)))
+    assert len(interpreted) == 1
+
+
+def test_a_callback_that_sets_the_learning_rate_is_heard(interpreted):
+    halve = lambda: lk.callbacks.LearningRateScheduler(lambda epoch, lr: lr / 2)
+    plain, recorded = (
+        trained(classifier(), X, Y, jit, epochs=4, callbacks=[halve()]) for jit in (False, True)
+    )
+    same(plain, recorded)
+    assert plain[0]["learning_rate"][-1] == pytest.approx(0.001 / 16)
+
+
+def test_a_frozen_layer_is_recorded_anew(interpreted):
+    def run(jit):
+        lk.utils.set_random_seed(2)
+        model, options = classifier()()
+        model.compile(**options, jit_compile=jit)
+        first = model.fit(X, Y, epochs=2, batch_size=16, verbose=0).history
+        model.layers[0].trainable = False
+        kernel = model.layers[0].get_weights()[0]
+        model.compile(**options, jit_compile=jit)
+        second = model.fit(X, Y, epochs=2, batch_size=16, verbose=0).history
+        np.testing.assert_array_equal(kernel, model.layers[0].get_weights()[0])
+        return first | {f"{k}2": v for k, v in second.items()}, model.get_weights(), [], model
+
+    same(run(False), run(True))
+    assert len(interpreted) == 2
+
+
+def test_train_on_batch_and_copies(interpreted):
+    model, options = classifier()()
+    model.compile(**options, jit_compile=True)
+    for _ in range(3):
+        model.train_on_batch(X[:16], Y[:16])
+    assert len(interpreted) == 1
+    again = copy.deepcopy(model)
+    one, two = (m.train_on_batch(X[:16], Y[:16]) for m in (model, again))
+    np.testing.assert_allclose(one, two, rtol=1e-5)
+
+
+def test_an_error_of_the_data_in_a_recorded_step_leaves_the_weights(interpreted, monkeypatch):
+    model, options = classifier()()
+    model.compile(**options, jit_compile=True)
+    model.train_on_batch(X[:16], Y[:16])
+    before = model.get_weights()
+
+    def broken(*_):
+        raise RuntimeError("no room")
+
+    monkeypatch.setattr(_jit, "_compiled", broken)
+    plain = copy.deepcopy(model)
+    plain._compiled.options["jit_compile"] = False
+    monkeypatch.setattr(_jit.CompiledCall, "__call__", lambda self, x: self.model(x))
+    with pytest.warns(UserWarning, match="no room"):
+        model.train_on_batch(X[:16], Y[:16])
+    plain.train_on_batch(X[:16], Y[:16])
+    for a, b, old in zip(model.get_weights(), plain.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert not np.array_equal(a, old)
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["dropout", "normalization", "conv"])
+def test_compiled_steps_give_the_numbers_of_plain_ones(name):
+    make, x = ROWS[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # it is compiled, not left as it is
+        plain, compiled = (trained(make, x, Y, jit) for jit in (False, True))
+    assert len(compiled[3]._compiled.step.codes) == 1
+    same(plain, compiled, rtol=1e-4, atol=1e-5)
