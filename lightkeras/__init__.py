@@ -42,6 +42,7 @@ _MODULES = (
     "metrics",
     "mixed_precision",
     "models",
+    "ops",
     "optimizers",
     "preprocessing",
     "random",

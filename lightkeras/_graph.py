@@ -155,7 +155,8 @@ class Function:
     @property
     def class_name(self):
         """What a summary calls it: `GetItem` for `get_item`."""
-        return "".join(part.capitalize() for part in self.label.split("_"))
+        camel = "".join(part.capitalize() for part in self.label.split("_"))
+        return getattr(self.fn, "class_name", camel)
 
     def count_params(self):
         return 0

@@ -209,10 +209,7 @@ class _Graph:
             _objects.revive(call["kwargs"], self.tensor),
         )
         if isinstance(layer, Function):
-            args = [
-                tuple(a) if isinstance(a, list) and layer.label == "get_item" else a for a in args
-            ]
-            apply(layer, tuple(args), {**kwargs, **self.settings[name]})
+            apply(layer, *_operations.arguments(layer, args, kwargs, self.settings[name]))
         else:
             layer(*args, **_call_arguments(layer, kwargs))
         self.nodes[name].append(layer._inbound_nodes[-1])

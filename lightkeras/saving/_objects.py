@@ -27,7 +27,7 @@ from lightkeras.optimizers import schedules
 from lightkeras.random import SeedGenerator
 from lightkeras.saving import _code
 from lightkeras.saving._errors import LoadError, listed
-from lightkeras.saving._operations import KERAS_OPERATIONS
+from lightkeras.saving._operations import is_known
 
 __all__ = ["check", "deserialize_keras_object", "model_from", "revive", "serialize_keras_object"]
 
@@ -291,7 +291,7 @@ def _is_known(value, name):
     if not ours or _registry.lookup_custom(name, value.get("registered_name")) is not None:
         return _registry.lookup_custom(name, value.get("registered_name")) is not None
     if module.startswith("keras.src.ops."):
-        return name in KERAS_OPERATIONS
+        return is_known(value)
     return name in _slot_of(value).entries
 
 

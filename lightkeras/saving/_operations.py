@@ -1,115 +1,97 @@
-"""Plain operations in a graph (`x + y`, `torch.mean(x, 1)`) and Keras's names for them."""
+"""Plain operations in a graph (`ops.mean(x, 1)`, `x + y`, `torch.relu(x)`) in Keras's files.
+
+An op knows its class in Keras; the other arguments than tensors are those of that class. Torch's
+functions stand in a table. What is read is always an op.
+"""
 
 from __future__ import annotations
 
+import inspect
 import operator
 
 import torch
 import torch.nn.functional as F
 
-from lightkeras._dtypes import dtype_name, torch_dtype
+from lightkeras import ops
+from lightkeras._dtypes import dtype_name
 from lightkeras._graph import Function, is_keras_tensor
 from lightkeras._registry import did_you_mean, to_snake
+from lightkeras._tree import flatten
 
-__all__ = ["KERAS_OPERATIONS", "from_keras", "is_operation", "to_keras"]
-
-
-def maximum(x1, x2):
-    """The larger of two tensors, or of a tensor and a number."""
-    return torch.maximum(*_tensors(x1, x2))
+__all__ = ["arguments", "from_keras", "is_known", "is_operation", "to_keras"]
 
 
-def minimum(x1, x2):
-    """The smaller of two tensors, or of a tensor and a number."""
-    return torch.minimum(*_tensors(x1, x2))
-
-
-def _tensors(x1, x2):
-    like = x1 if isinstance(x1, torch.Tensor) else x2
-    return (torch.as_tensor(x, dtype=like.dtype, device=like.device) for x in (x1, x2))
-
-
-def cast(x, dtype):
-    """A tensor of another dtype."""
-    return x.to(torch_dtype(dtype))
-
-
-class _Operation:
+class _Torch:
     """One row: Keras's class, the torch functions that mean the same, and their arguments.
 
     Args:
         keras: Place below `keras.src.ops`: "numpy.Mean".
-        functions: The torch functions; the first one is used for what is read.
+        functions: The torch functions.
         inputs: Number of arguments of the call; the others belong to Keras's constructor.
         **names: Keras's constructor arguments, in torch's order: {its name: torch's name}.
     """
 
     def __init__(self, keras, *functions, inputs=1, **names):
-        module, self.name = keras.split(".")
-        self.module = f"keras.src.ops.{module}"
+        self.module, self.name = keras.split(".")
         self.functions = functions
         self.inputs = inputs
         self.names = names
 
 
 _ROWS = (
-    _Operation("numpy.Add", operator.add, torch.add, inputs=2),
-    _Operation("numpy.Subtract", operator.sub, torch.sub, torch.subtract, inputs=2),
-    _Operation("numpy.Multiply", operator.mul, torch.mul, torch.multiply, inputs=2),
-    _Operation("numpy.TrueDivide", operator.truediv, torch.div, torch.true_divide, inputs=2),
-    _Operation("numpy.Divide", operator.truediv, inputs=2),
-    _Operation("numpy.FloorDivide", operator.floordiv, torch.floor_divide, inputs=2),
-    _Operation("numpy.Mod", operator.mod, torch.remainder, inputs=2),
-    _Operation("numpy.Power", operator.pow, torch.pow, inputs=2),
-    _Operation("numpy.Matmul", operator.matmul, torch.matmul, inputs=2),
-    _Operation("numpy.Maximum", maximum, torch.maximum, inputs=2),
-    _Operation("numpy.Minimum", minimum, torch.minimum, inputs=2),
-    _Operation("numpy.Equal", operator.eq, torch.eq, inputs=2),
-    _Operation("numpy.NotEqual", operator.ne, torch.ne, inputs=2),
-    _Operation("numpy.Greater", operator.gt, torch.gt, inputs=2),
-    _Operation("numpy.GreaterEqual", operator.ge, torch.ge, inputs=2),
-    _Operation("numpy.Less", operator.lt, torch.lt, inputs=2),
-    _Operation("numpy.LessEqual", operator.le, torch.le, inputs=2),
-    _Operation("numpy.LogicalAnd", torch.logical_and, inputs=2),
-    _Operation("numpy.LogicalOr", torch.logical_or, inputs=2),
-    _Operation("numpy.LogicalNot", torch.logical_not),
-    _Operation("numpy.Where", torch.where, inputs=3),
-    _Operation("numpy.GetItem", operator.getitem, inputs=2),
-    _Operation("numpy.Negative", operator.neg, torch.neg),
-    _Operation("numpy.Absolute", operator.abs, torch.abs, torch.absolute),
-    _Operation("numpy.Abs", operator.abs),
-    _Operation("numpy.Exp", torch.exp),
-    _Operation("numpy.Log", torch.log),
-    _Operation("numpy.Sqrt", torch.sqrt),
-    _Operation("numpy.Square", torch.square),
-    _Operation("numpy.Sin", torch.sin),
-    _Operation("numpy.Cos", torch.cos),
-    _Operation("numpy.Sign", torch.sign),
-    _Operation("numpy.Tanh", torch.tanh, F.tanh),
-    _Operation("numpy.Mean", torch.mean, axis="dim", keepdims="keepdim"),
-    _Operation("numpy.Sum", torch.sum, axis="dim", keepdims="keepdim"),
-    _Operation("numpy.Max", torch.amax, axis="dim", keepdims="keepdim"),
-    _Operation("numpy.Min", torch.amin, axis="dim", keepdims="keepdim"),
-    _Operation("numpy.Argmax", torch.argmax, axis="dim", keepdims="keepdim"),
-    _Operation("numpy.Clip", torch.clamp, torch.clip, x_min="min", x_max="max"),
-    _Operation("numpy.Reshape", torch.reshape, newshape="shape"),
-    _Operation("numpy.Transpose", torch.permute, axes="dims"),
-    _Operation("numpy.Swapaxes", torch.transpose, torch.swapaxes, axis1="dim0", axis2="dim1"),
-    _Operation("numpy.ExpandDims", torch.unsqueeze, axis="dim"),
-    _Operation("numpy.Squeeze", torch.squeeze, axis="dim"),
-    _Operation("numpy.Concatenate", torch.cat, torch.concat, torch.concatenate, axis="dim"),
-    _Operation("numpy.Stack", torch.stack, axis="dim"),
-    _Operation("math.Rsqrt", torch.rsqrt),
-    _Operation("core.Cast", cast, dtype="dtype"),
-    _Operation("nn.Relu", torch.relu, F.relu),
-    _Operation("nn.Sigmoid", torch.sigmoid, F.sigmoid),
-    _Operation("nn.Silu", F.silu),
-    _Operation("nn.Elu", F.elu, alpha="alpha"),
-    _Operation("nn.LeakyRelu", F.leaky_relu, negative_slope="negative_slope"),
-    _Operation("nn.Softmax", torch.softmax, F.softmax, axis="dim"),
-    _Operation("nn.LogSoftmax", torch.log_softmax, F.log_softmax, axis="dim"),
+    _Torch("numpy.Add", operator.add, torch.add, inputs=2),
+    _Torch("numpy.Subtract", operator.sub, torch.sub, torch.subtract, inputs=2),
+    _Torch("numpy.Multiply", operator.mul, torch.mul, torch.multiply, inputs=2),
+    _Torch("numpy.TrueDivide", operator.truediv, torch.div, torch.true_divide, inputs=2),
+    _Torch("numpy.FloorDivide", operator.floordiv, torch.floor_divide, inputs=2),
+    _Torch("numpy.Mod", operator.mod, torch.remainder, inputs=2),
+    _Torch("numpy.Power", operator.pow, torch.pow, inputs=2),
+    _Torch("numpy.Matmul", operator.matmul, torch.matmul, inputs=2),
+    _Torch("numpy.Maximum", torch.maximum, inputs=2),
+    _Torch("numpy.Minimum", torch.minimum, inputs=2),
+    _Torch("numpy.Equal", operator.eq, torch.eq, inputs=2),
+    _Torch("numpy.NotEqual", operator.ne, torch.ne, inputs=2),
+    _Torch("numpy.Greater", operator.gt, torch.gt, inputs=2),
+    _Torch("numpy.GreaterEqual", operator.ge, torch.ge, inputs=2),
+    _Torch("numpy.Less", operator.lt, torch.lt, inputs=2),
+    _Torch("numpy.LessEqual", operator.le, torch.le, inputs=2),
+    _Torch("numpy.LogicalAnd", torch.logical_and, inputs=2),
+    _Torch("numpy.LogicalOr", torch.logical_or, inputs=2),
+    _Torch("numpy.LogicalNot", torch.logical_not),
+    _Torch("numpy.Where", torch.where, inputs=3),
+    _Torch("numpy.GetItem", operator.getitem, inputs=2),
+    _Torch("numpy.Negative", operator.neg, torch.neg),
+    _Torch("numpy.Absolute", operator.abs, torch.abs, torch.absolute),
+    _Torch("numpy.Exp", torch.exp),
+    _Torch("numpy.Log", torch.log),
+    _Torch("numpy.Sqrt", torch.sqrt),
+    _Torch("numpy.Square", torch.square),
+    _Torch("numpy.Sin", torch.sin),
+    _Torch("numpy.Cos", torch.cos),
+    _Torch("numpy.Sign", torch.sign),
+    _Torch("numpy.Tanh", torch.tanh, F.tanh),
+    _Torch("numpy.Mean", torch.mean, axis="dim", keepdims="keepdim"),
+    _Torch("numpy.Sum", torch.sum, axis="dim", keepdims="keepdim"),
+    _Torch("numpy.Max", torch.amax, axis="dim", keepdims="keepdim"),
+    _Torch("numpy.Min", torch.amin, axis="dim", keepdims="keepdim"),
+    _Torch("numpy.Argmax", torch.argmax, axis="dim", keepdims="keepdim"),
+    _Torch("numpy.Clip", torch.clamp, torch.clip, x_min="min", x_max="max"),
+    _Torch("numpy.Reshape", torch.reshape, newshape="shape"),
+    _Torch("numpy.Transpose", torch.permute, axes="dims"),
+    _Torch("numpy.Swapaxes", torch.transpose, torch.swapaxes, axis1="dim0", axis2="dim1"),
+    _Torch("numpy.ExpandDims", torch.unsqueeze, axis="dim"),
+    _Torch("numpy.Squeeze", torch.squeeze, axis="dim"),
+    _Torch("numpy.Concatenate", torch.cat, torch.concat, torch.concatenate, axis="dim"),
+    _Torch("numpy.Stack", torch.stack, axis="dim"),
+    _Torch("math.Rsqrt", torch.rsqrt),
+    _Torch("nn.Relu", torch.relu, F.relu),
+    _Torch("nn.Sigmoid", torch.sigmoid, F.sigmoid),
+    _Torch("nn.Silu", F.silu),
+    _Torch("nn.Elu", F.elu, alpha="alpha"),
+    _Torch("nn.LeakyRelu", F.leaky_relu, negative_slope="negative_slope"),
+    _Torch("nn.Softmax", torch.softmax, F.softmax, axis="dim"),
+    _Torch("nn.LogSoftmax", torch.log_softmax, F.log_softmax, axis="dim"),
 )
-KERAS_OPERATIONS = {row.name: row for row in _ROWS}
 _BY_FUNCTION = {fn: row for row in reversed(_ROWS) for fn in row.functions}
 # torch's defaults where Keras's differ; and switches of torch that change no number.
 _DEFAULTS = {
@@ -119,11 +101,25 @@ _DEFAULTS = {
     ("Elu", "alpha"): 1.0,
 }
 _IDLE = ("inplace", "_stacklevel", "dtype", "out")
+_MODULE = "keras.src.ops."
 
 
 def is_operation(config) -> bool:
     """Whether a stored layer is a plain operation."""
-    return str(config.get("module")).startswith("keras.src.ops.")
+    return str(config.get("module")).startswith(_MODULE)
+
+
+def is_known(config) -> bool:
+    """Whether there is an op for a stored operation."""
+    return _op_of(config) is not None
+
+
+def _op_of(config):
+    name = f"{str(config.get('module')).removeprefix(_MODULE)}.{config.get('class_name')}"
+    return ops.OPERATIONS.get(name) if is_operation(config) else None
+
+
+# ---- to Keras -----------------------------------------------------------------------------------
 
 
 def to_keras(function):
@@ -132,18 +128,47 @@ def to_keras(function):
     Raises:
         ValueError: Keras's files have no name for it.
     """
-    row = _row_of(function)
+    op = function.fn
+    known = ops.OPERATIONS.get(f"{getattr(op, 'keras_module', '')}.{function.class_name}") is op
+    row = None if known else _row_of(function)
     calls, settings = [], {}
     for node in function._inbound_nodes:
-        inputs, settings = _split(row, function, node)
+        inputs, settings = _split_op(op, node) if known else _split(row, function, node)
+        if any(is_keras_tensor(v) for v in flatten(settings)):
+            raise ValueError(
+                f"The call of {function.label!r} (node {function.name!r}) has a symbolic tensor "
+                f"in the place of a setting ({', '.join(settings)}). Numbers can be stored there. "
+                "Put it into the call() of a Layer."
+            )
         calls.append(inputs)
+    module, name = (op.keras_module, op.class_name) if known else (row.module, row.name)
     config = {
-        "module": row.module,
-        "class_name": row.name,
+        "module": _MODULE + module,
+        "class_name": name,
         "config": {"name": function.name, **settings},
-        "registered_name": row.name,
+        "registered_name": name,
     }
     return config, calls
+
+
+def _split_op(op, node):
+    """(inputs, constructor arguments of Keras's class) of one call of an op."""
+    signature = inspect.signature(op)
+    bound = signature.bind(*node.args, **node.kwargs)
+    bound.apply_defaults()
+    inputs, settings = [], dict(bound.arguments)
+    for name in op.tensors:
+        value = settings.pop(name)
+        several = signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
+        inputs += value if several else [value]
+    while inputs and inputs[-1] is None:  # left out
+        inputs.pop()
+    settings.pop("kwargs", None)
+    return inputs, {k: _plain(v) for k, v in settings.items()}
+
+
+def _plain(value):
+    return dtype_name(value) if isinstance(value, torch.dtype) else value
 
 
 def _row_of(function):
@@ -152,14 +177,14 @@ def _row_of(function):
         name = getattr(function.fn, "__name__", function.label)
         raise ValueError(
             f"The model holds the operation {name!r} (node {function.name!r}), which Keras's "
-            "files have no name for. Operators and the common torch functions can be stored. Put "
-            "it into the call() of a Layer and store that, or save the weights only."
+            "files have no name for. Operators, ops and the common torch functions can be stored. "
+            "Use lightkeras.ops, or put it into the call() of a Layer and store that."
         )
     return row
 
 
 def _split(row, function, node):
-    """(inputs, constructor arguments of Keras's class) of one call."""
+    """(inputs, constructor arguments of Keras's class) of one call of a torch function."""
     inputs, rest = list(node.args[: row.inputs]), list(node.args[row.inputs :])
     if row.name in ("Transpose", "Squeeze", "Reshape") and len(rest) > 1:
         rest = [tuple(rest)]
@@ -169,11 +194,9 @@ def _split(row, function, node):
     settings = {}
     for keras_name, name in row.names.items():
         default = False if name == "keepdim" else _DEFAULTS.get((row.name, keras_name))
-        value = given.pop(name, default)
-        settings[keras_name] = dtype_name(value) if isinstance(value, torch.dtype) else value
+        settings[keras_name] = _plain(given.pop(name, default))
     strange = [k for k, v in given.items() if k not in _IDLE or (k == "dtype" and v is not None)]
-    tensors = any(is_keras_tensor(v) for v in settings.values())
-    if strange or tensors or len(rest) > len(row.names):
+    if strange or len(rest) > len(row.names):
         raise ValueError(
             f"The call of {function.label!r} (node {function.name!r}) has arguments that Keras's "
             f"{row.name} does not take: {', '.join(strange) or 'too many'}. Put it into the "
@@ -182,29 +205,47 @@ def _split(row, function, node):
     return inputs, settings
 
 
+# ---- and back -----------------------------------------------------------------------------------
+
+
 def from_keras(config):
-    """The Function for a stored operation, and what its calls get beside their inputs.
+    """The Function for a stored operation, and the arguments that its calls get beside inputs.
 
     Raises:
         ValueError: the operation is not known.
     """
-    name = config.get("class_name")
-    row = KERAS_OPERATIONS.get(name) if isinstance(name, str) else None
-    if row is None or row.module != config.get("module"):
+    name, op = config.get("class_name"), _op_of(config)
+    if op is None:
+        known = [key.partition(".")[2] for key in ops.OPERATIONS]
         raise ValueError(
-            f"Unknown operation {name!r} of "
-            f"{config.get('module')!r}.{did_you_mean(name, KERAS_OPERATIONS)} Known: "
-            f"{', '.join(KERAS_OPERATIONS)}."
+            f"Unknown operation {name!r} of {config.get('module')!r}.{did_you_mean(name, known)} "
+            "The ops of Keras 3 are known. Put anything else into the call() of a Layer."
         )
     settings = dict(config.get("config") or {})
-    function = Function(row.functions[0], to_snake(name))
+    function = Function(op, to_snake(name))
     function.name = str(settings.pop("name", function.name))
-    given = {k: v for k, v in settings.items() if v is not None and v is not False}
-    strange = [k for k in given if k not in row.names]
+    accepted = [p for p in inspect.signature(op).parameters if p not in (*op.tensors, "kwargs")]
+    strange = [k for k, v in settings.items() if k not in accepted and v not in (None, False)]
     if strange:
         raise ValueError(
             f"The operation {function.name!r} ({name}) has the argument {strange[0]!r}, which is "
-            f"not known here. Accepted: {', '.join(row.names) or 'none'}."
+            f"not known here. Accepted: {', '.join(accepted) or 'none'}."
         )
-    as_tuple = lambda v: tuple(v) if isinstance(v, list) else v  # noqa: E731
-    return function, {row.names[k]: as_tuple(v) for k, v in given.items()}
+    return function, {k: _tuples(v) for k, v in settings.items() if k in accepted}
+
+
+def arguments(function, args, kwargs, settings):
+    """(args, kwargs) of a call of the op with stored inputs and settings."""
+    op = function.fn
+    if op.class_name == "GetItem":  # JSON knows no tuples
+        args = [_tuples(a) for a in args]
+    if list(inspect.signature(op).parameters)[: len(op.tensors)] == list(op.tensors):
+        return tuple(args), {**kwargs, **settings}
+    parameters = inspect.signature(op).parameters
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters.values()):
+        return (*(settings[n] for n in parameters if n in settings), *args), kwargs
+    return (), {**dict(zip(op.tensors, args, strict=False)), **kwargs, **settings}
+
+
+def _tuples(value):
+    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value

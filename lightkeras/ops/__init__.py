@@ -1,0 +1,22 @@
+"""Keras 3's operations: torch functions under Keras's names, for tensors and symbolic tensors.
+
+They take tensors, symbolic tensors (so that they stand in functional models), arrays, lists and
+numbers. Dtypes are combined as in Keras: a Python number takes the dtype of the tensor beside it.
+
+>>> from lightkeras import Input, ops
+>>> ops.add([1, 2], 0.5)
+tensor([1.5000, 2.5000])
+>>> ops.square(Input((3,))).shape
+(None, 3)
+"""
+
+from __future__ import annotations
+
+from lightkeras.ops import _math, core, nn, numpy
+from lightkeras.ops._math import *  # noqa: F403
+from lightkeras.ops._op import OPERATIONS as OPERATIONS
+from lightkeras.ops.core import *  # noqa: F403
+from lightkeras.ops.nn import *  # noqa: F403
+from lightkeras.ops.numpy import *  # noqa: F403
+
+__all__ = [*_math.__all__, *core.__all__, *nn.__all__, *numpy.__all__]
