@@ -33,7 +33,7 @@ def beside(program, **tolerance):
 
 
 def _run(program, k):
-    k.backend.clear_session()  # automatic names count from the beginning
+    k.utils.clear_session(free_memory=False)  # automatic names count from the beginning
     k.utils.set_random_seed(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -61,7 +61,15 @@ def stream(count):
         yield X, Y
 
 
-def run(made, epochs=1):
+def used_up():
+    generator = stream(1)
+    list(generator)
+    return generator
+
+
+def run(made, epochs=1, check=False):
+    if check:
+        made.check_epochs(epochs)
     for _ in range(epochs):
         list(made)
 
@@ -247,11 +255,11 @@ ERRORS = [
     (lambda: unpack_validation({"a": X}), f"validation_data is of type dict. {PAIR}"),
     # what gives batches
     (
-        lambda: run(batches(stream(7), steps=5), 2),
+        lambda: run(batches(stream(7), steps=5), 2, check=True),
         f"x ended after 2 of 5 steps in epoch 2. {LASTS}",
     ),
     (
-        lambda: run(batches(stream(2), steps=3, caller="validate")),
+        lambda: run(batches(stream(2), steps=3, caller="validate"), 2, check=True),
         f"validation_data ended after 2 of 3 steps in epoch 1. {LASTS}",
     ),
     (
@@ -264,6 +272,7 @@ ERRORS = [
         "x is a generator that is used up. It can be read once. Make a new one, or give a "
         "PyDataset or DataLoader.",
     ),
+    (lambda: run(batches(used_up(), caller="evaluate")), "x is a generator that is used up."),
     (
         lambda: batches(stream(2)).check_epochs(5),
         "x is a generator, which can be read once, for 5 epochs. A number of steps, and a "
@@ -424,9 +433,23 @@ WARNINGS = [
         "are expected. Lower them, or leave them out.",
     ),
     (
-        lambda: run(batches(DataLoader(TensorDataset(torch.zeros(8)), 4), steps=5), 3),
+        lambda: run(batches(DataLoader(TensorDataset(torch.zeros(8)), 4), steps=5), 3, check=True),
         "x ended after 2 of 5 steps in epoch 1. The next epoch begins it again. "
         "Lower the steps, or leave them out.",
+    ),
+    (
+        lambda: run(batches(stream(2), steps=5)),
+        "x ended after 2 of 5 steps in epoch 1. All of it was taken. "
+        "Lower the steps, or leave them out.",
+    ),
+    (
+        lambda: run(batches(stream(2), steps=5, caller="evaluate")),
+        "x ended after 2 of 5 steps. All of it was taken. Lower the steps, or leave them out.",
+    ),
+    (
+        lambda: run(batches(X, batch_size=4, steps=5, caller="predict"), 2),
+        "5 steps are asked for, the data has 2 batches: all of them are taken. At most 2 steps "
+        "are expected. Leave the number of steps out.",
     ),
 ]
 

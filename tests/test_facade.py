@@ -3,6 +3,7 @@
 import copy
 import pickle
 
+import keras
 import numpy as np
 import pytest
 from _beside import beside, seeded, weights_of
@@ -119,8 +120,6 @@ def test_copies_keep_the_order_and_go_on(copied):
 
 @pytest.mark.parametrize("make", ["lk", "keras"])
 def test_files_of_both_hold_each_weight_in_its_place(make, tmp_path):
-    import keras
-
     ours, theirs = seeded(attached(lk), 1), seeded(attached(keras), 2)
     source, target = (ours, theirs) if make == "lk" else (theirs, ours)
     source.save_weights(tmp_path / "w.weights.h5")

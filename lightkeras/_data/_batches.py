@@ -145,6 +145,9 @@ class Indexed(Batches):
     def _window(self, epoch):
         """`(pass over the data, first batch, end)` of an epoch."""
         if self._restart or not self.steps:
+            if self.total < (self._asked or 0) and not self._warned:
+                self._warned = True
+                _warn_fewer(self.total, self._asked)
             return epoch, 0, self.steps
         number, part = divmod(epoch, math.ceil(self.total / self.steps))
         first = part * self.steps
@@ -172,6 +175,14 @@ def _warn_short(epoch, steps, asked, total):
     warnings.warn(
         f"Epoch {epoch + 1} has {steps} of {asked} steps: the data, {total} batches, ends there. "
         f"Steps per epoch that divide {total} are expected. Lower them, or leave them out.",
+        stacklevel=_outside(),
+    )
+
+
+def _warn_fewer(total, asked):
+    warnings.warn(
+        f"{asked} steps are asked for, the data has {total} batches: all of them are taken. At "
+        f"most {total} steps are expected. Leave the number of steps out.",
         stacklevel=_outside(),
     )
 

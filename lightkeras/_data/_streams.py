@@ -281,9 +281,12 @@ class Stream(Made):
         self._cuts_share = loader is None
         self._asked, self._restart, self._allow_empty = steps, restart, allow_empty
         self._running = None  # the iterator with which the next pass goes on
-        self._given = self._warned = False
+        self._given = getattr(source, "gi_frame", source) is None  # a generator that has ended
+        self._warned = False
+        self._passes = 1  # that are going to be made
 
     def check_epochs(self, epochs):
+        self._passes = epochs
         if self.once and self._asked is None and epochs > 1:
             raise ValueError(
                 f"{self.name} is a generator, which can be read once, for {epochs} epochs. "
@@ -339,15 +342,17 @@ class Stream(Made):
             raise self._no_batches()
         if step == 0 or self._warned:
             return
-        said = f"{self.name} ended after {step} of {self._asked} steps in epoch {epoch + 1}."
-        if self.once:
+        said = f"{self.name} ended after {step} of {self._asked} steps"
+        said += f" in epoch {epoch + 1}." if self._passes > 1 or not self._restart else "."
+        if self.once and self._passes > 1:
             raise ValueError(
                 f"{said} A generator is read once and must last for the steps of all epochs. Let "
                 "it loop (while True:), lower the steps, or give a PyDataset or DataLoader."
             )
         self._warned = True
+        again = "The next epoch begins it again." if self._passes > 1 else "All of it was taken."
         warnings.warn(
-            f"{said} The next epoch begins it again. Lower the steps, or leave them out.",
+            f"{said} {again} Lower the steps, or leave them out.",
             stacklevel=_outside(),
         )
 
