@@ -7,6 +7,7 @@ import torch
 from lightkeras.layers._spec import InputSpec
 from lightkeras.layers._views import View
 from lightkeras.layers.normalization import _along, _Normalization, _size_of
+from lightkeras.ops._normalization import over_processes
 
 __all__ = ["BatchNormalization"]
 
@@ -208,20 +209,8 @@ def _moments(x, mask, synchronized):
     if mask is not None:
         count = count + 1e-7  # a batch may be masked altogether
         x = x.masked_fill(~mask, 0)
-    total, count = _over_processes(x.sum(axes), count, synchronized)
+    total, count = over_processes(x.sum(axes), count, synchronized)
     mean = total / count
     squares = ((x - _along(mean, x.ndim, [1])) * keep).square().sum(axes)
-    squares, _ = _over_processes(squares, count, synchronized)
+    squares, _ = over_processes(squares, count, synchronized)
     return mean, squares / count
-
-
-def _over_processes(total, count, synchronized):
-    """Sums over all processes, through which gradients flow."""
-    dist = torch.distributed
-    if not (synchronized and dist.is_available() and dist.is_initialized()):
-        return total, count
-    from torch.distributed.nn.functional import all_reduce
-
-    count = count.clone()
-    dist.all_reduce(count)
-    return all_reduce(total), count

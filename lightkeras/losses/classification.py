@@ -24,6 +24,7 @@ from lightkeras.losses._base import (
     mean_kernel,
     mismatch,
 )
+from lightkeras.ops._classes import binary_values, log_probabilities, minus_log_of
 
 __all__ = [
     "BinaryCrossentropy",
@@ -57,7 +58,7 @@ def binary_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=0.0, 
     y_true, y_pred = aligned("binary_crossentropy", y_true, y_pred)
     if label_smoothing:
         y_true = _towards_half(y_true, label_smoothing)
-    return _binary(y_true, y_pred, from_logits, "none").mean(axis)
+    return binary_values(y_true, y_pred, from_logits, "none").mean(axis)
 
 
 @mean_kernel(binary_crossentropy)
@@ -66,14 +67,7 @@ def _mean_binary(y_true, y_pred, from_logits=False, label_smoothing=0.0, axis=-1
         return None
     if label_smoothing:
         y_true = _towards_half(y_true, label_smoothing)
-    return _binary(y_true, y_pred, from_logits, "mean")
-
-
-def _binary(y_true, y_pred, from_logits, reduction):
-    # Through the logits, also of probabilities: two kernels instead of three, allowed under
-    # autocast, and a NaN comes out as NaN where F.binary_cross_entropy stops a GPU for good.
-    logits = y_pred if from_logits else torch.logit(y_pred, epsilon())
-    return F.binary_cross_entropy_with_logits(logits, y_true, reduction=reduction)
+    return binary_values(y_true, y_pred, from_logits, "mean")
 
 
 def _towards_half(y_true, label_smoothing):
@@ -102,7 +96,7 @@ def binary_focal_crossentropy(
         y_true = _towards_half(y_true, label_smoothing)
     p = y_pred.sigmoid() if from_logits else y_pred
     right = y_true * p + (1.0 - y_true) * (1.0 - p)
-    values = (1.0 - right).pow(gamma) * _binary(y_true, p, False, "none")
+    values = (1.0 - right).pow(gamma) * binary_values(y_true, p, False, "none")
     if apply_class_balancing:
         values = values * (y_true * alpha + (1.0 - y_true) * (1.0 - alpha))
     return values.mean(axis)
@@ -120,7 +114,7 @@ def categorical_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=
     y_true, y_pred = aligned("categorical_crossentropy", y_true, y_pred)
     if label_smoothing:
         y_true = _towards_equal(y_true, label_smoothing)
-    return -(y_true * _log_probabilities(y_pred, from_logits, axis)).sum(axis)
+    return -(y_true * log_probabilities(y_pred, from_logits, axis)).sum(axis)
 
 
 @mean_kernel(categorical_crossentropy)
@@ -132,14 +126,7 @@ def _mean_categorical(y_true, y_pred, from_logits=False, label_smoothing=0.0, ax
     if label_smoothing:
         y_true = _towards_equal(y_true, label_smoothing)
     rows = y_pred.numel() // y_pred.shape[axis]
-    return (y_true * _log_probabilities(y_pred, from_logits, axis)).sum() / -rows
-
-
-def _log_probabilities(y_pred, from_logits, axis):
-    if from_logits:
-        return y_pred.log_softmax(axis)
-    eps = epsilon()
-    return (y_pred / y_pred.sum(axis, keepdim=True)).clamp(eps, 1.0 - eps).log()
+    return (y_true * log_probabilities(y_pred, from_logits, axis)).sum() / -rows
 
 
 def _towards_equal(y_true, label_smoothing):
@@ -166,11 +153,11 @@ def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False, ignore_cl
         valid = y_true != ignore_class
         y_true = torch.where(valid, y_true, 0)
         y_pred = torch.where(valid.unsqueeze(axis), y_pred, 1.0)
-    log_p = _log_probabilities(y_pred, from_logits, axis).movedim(axis, -1)
-    rows = log_p.reshape(-1, log_p.shape[-1])
+    log_p = log_probabilities(y_pred, from_logits, axis)
     try:
-        values = F.nll_loss(rows, y_true.reshape(-1), reduction="none").reshape(y_true.shape)
+        values = minus_log_of(log_p, y_true, axis)
     except IndexError:
+        rows = log_p.movedim(axis, -1)
         raise _outside(sparse_categorical_crossentropy, y_true, rows) from None
     if valid is None:
         return values
@@ -193,7 +180,7 @@ def _mean_sparse(y_true, y_pred, from_logits=False, ignore_class=None, axis=-1):
     try:
         if from_logits:
             return F.cross_entropy(y_pred, y_true.long())
-        return F.nll_loss(_log_probabilities(y_pred, False, 1), y_true.long())
+        return F.nll_loss(log_probabilities(y_pred, False, 1), y_true.long())
     except IndexError:
         raise _outside(sparse_categorical_crossentropy, y_true, y_pred) from None
 

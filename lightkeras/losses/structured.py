@@ -13,6 +13,7 @@ from lightkeras.losses._base import (
     floating,
     integer_targets,
 )
+from lightkeras.ops.nn import ctc_loss
 
 __all__ = ["CTC", "Circle", "Dice", "Tversky", "circle", "ctc", "dice", "tversky"]
 
@@ -139,14 +140,8 @@ def ctc(y_true, y_pred):
             "Use return_sequences=True in the last recurrent layer."
         )
     batch, time = y_pred.shape[:2]
-    logits = y_pred.to(torch.promote_types(y_pred.dtype, torch.float32)).transpose(0, 1)
-    return F.ctc_loss(
-        logits.log_softmax(-1),  # (time, batch, classes)
-        y_true,
-        torch.full((batch,), time, device=y_pred.device),
-        (y_true != 0).sum(-1),
-        reduction="none",
-    )
+    times = torch.full((batch,), time, device=y_pred.device)
+    return ctc_loss(y_true, y_pred, (y_true != 0).sum(-1), times)
 
 
 # ---- classes ----------------------------------------------------------------------------------

@@ -12,11 +12,12 @@ tensor([1.5000, 2.5000])
 
 from __future__ import annotations
 
-from lightkeras.ops import _math, core, nn, numpy
+from lightkeras.ops import _math, core, linalg, nn, numpy
 from lightkeras.ops._math import *  # noqa: F403
 from lightkeras.ops._op import OPERATIONS as OPERATIONS
 from lightkeras.ops.core import *  # noqa: F403
+from lightkeras.ops.linalg import *  # noqa: F403
 from lightkeras.ops.nn import *  # noqa: F403
 from lightkeras.ops.numpy import *  # noqa: F403
 
-__all__ = [*_math.__all__, *core.__all__, *nn.__all__, *numpy.__all__]
+__all__ = [*_math.__all__, *core.__all__, *linalg.__all__, *nn.__all__, *numpy.__all__]
