@@ -68,6 +68,12 @@ class Compiled:
             given = given["optimizer"]
         return optimizers.get(given)
 
+    def scale_loss(self):
+        """Put a `LossScaleOptimizer` around the optimizer, where it is one of ours."""
+        mine, around = self.optimizer, optimizers.LossScaleOptimizer
+        if isinstance(mine, optimizers.Optimizer) and not isinstance(mine, around):
+            self.optimizer = around(mine, name="loss_scale_optimizer")
+
     def _check_identifiers(self):
         """Unknown names are refused here, not at the first batch."""
         for loss in flatten(self.config["loss"]):

@@ -1,9 +1,11 @@
-"""The older names of dtype policies."""
+"""Mixed precision: the older names of dtype policies, and the scaling of the loss."""
 
 from lightkeras.dtype_policies import DTypePolicy, dtype_policy, set_dtype_policy
+from lightkeras.optimizers import LossScaleOptimizer
 
 __all__ = [
     "DTypePolicy",
+    "LossScaleOptimizer",
     "Policy",
     "dtype_policy",
     "global_policy",

@@ -7,7 +7,7 @@ import torch
 from lightkeras import _data
 from lightkeras._device import use_device
 from lightkeras._ranks import all_reduce, world
-from lightkeras._training._lightning import LightningModel, Sums
+from lightkeras._training._lightning import LightningModel, Sums, scaled
 from lightkeras._training._loaders import TOKEN, Chunk, Loader, Once
 from lightkeras._tree import flatten
 
@@ -94,7 +94,7 @@ class Fit(LightningModel):
             if self.automatic_optimization:
                 loss, y_pred = model._loss_of(*batch)
                 model._update_metrics(batch[0], batch[1], y_pred, batch[2])
-                return self._shared(loss, batch)
+                return scaled(self._shared(loss, batch), model)
             self.__dict__["mine"] = flatten(batch[0])[0].shape[0]
             model._run_step("train")(*batch)
         self._count(1)

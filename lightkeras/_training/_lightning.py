@@ -7,7 +7,7 @@ import torch
 
 from lightkeras import _data
 
-__all__ = ["LightningModel", "Sums"]
+__all__ = ["LightningModel", "Sums", "scaled"]
 
 
 class LightningModel(L.LightningModule):
@@ -34,7 +34,7 @@ class LightningModel(L.LightningModule):
             self._look(batch)
         loss, y_pred = model._loss_of(*batch)
         model._update_metrics(batch[0], batch[1], y_pred, batch[2])
-        return loss
+        return scaled(loss, model)
 
     def validation_step(self, batch, batch_idx):
         self.model._test_batch(*_data.unpack(batch))
@@ -91,6 +91,13 @@ class LightningModel(L.LightningModule):
             # Not strict: there are epochs without validation.
             scheduler = {"scheduler": scheduler, "monitor": watched, "strict": False}
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+
+def scaled(loss, model):
+    """The loss as the optimizer expects it: times its `loss_scale_factor`, if it has one."""
+    optimizer = model._compiled.optimizer
+    scales = getattr(optimizer, "loss_scale_factor", None) is not None
+    return optimizer.scale_loss(loss) if scales else loss
 
 
 class Sums:

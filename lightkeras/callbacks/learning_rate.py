@@ -22,7 +22,7 @@ def rate_of(optimizer):
 
 
 def _set_rate(optimizer, rate):
-    if hasattr(optimizer, "learning_rate"):
+    if hasattr(optimizer, "learning_rate") or hasattr(optimizer, "optimizers"):  # these refuse
         optimizer.learning_rate = rate
         return
     for group in optimizer.param_groups:

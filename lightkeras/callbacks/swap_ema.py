@@ -43,17 +43,16 @@ class SwapEMAWeights(Callback):
 
     def _put_averages(self):
         self._validate(None, None)
-        optimizer = self.model.optimizer
-        averages = optimizer._slots.get("average")
+        parameters, averages = self.model.optimizer._averages()
         if self._aside is None and averages:  # none before the optimizer knows the weights
             with torch.no_grad():
-                self._aside = [parameter.clone() for parameter in optimizer._params]
-                torch._foreach_copy_(optimizer._params, averages)
+                self._aside = [parameter.clone() for parameter in parameters]
+                torch._foreach_copy_(parameters, averages)
 
     def _put_weights(self):
         if self._aside is not None:
             with torch.no_grad():
-                torch._foreach_copy_(self.model.optimizer._params, self._aside)
+                torch._foreach_copy_(self.model.optimizer._averages()[0], self._aside)
             self._aside = None
 
     def on_epoch_begin(self, epoch, logs=None):

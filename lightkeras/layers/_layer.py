@@ -213,7 +213,7 @@ class Layer(Weighted, metaclass=Configurable):
         if not isinstance(leaf, Tensor) or leaf.dtype is self._dtype_in or not self.autocast:
             return leaf
         if leaf.is_floating_point():
-            if torch.is_autocast_enabled(leaf.device.type):
+            if torch.is_autocast_enabled(leaf.device.type) and not Layer._mixing:
                 return leaf
         elif not self._casts_ints:
             return leaf
@@ -245,11 +245,21 @@ class Layer(Weighted, metaclass=Configurable):
         return outputs
 
     def _compute(self, args, kwargs):
-        policy = self.dtype_policy
-        if policy.compute_dtype == policy.variable_dtype:
+        mixed = _is_mixed(self.dtype_policy)
+        if not mixed and not Layer._mixing:
             return self._call_impl(*args, **kwargs)
-        with torch.autocast(device_of(self).type, dtype=self._dtype_in):
-            outputs = self._call_impl(*args, **kwargs)
+        kind, outer = device_of(self).type, Layer._mixing
+        dtype = self._dtype_in if mixed else None
+        Layer._mixing = mixed
+        try:
+            with torch.autocast(kind, dtype=dtype, enabled=mixed):
+                outputs = self._call_impl(*args, **kwargs)
+        finally:
+            Layer._mixing = outer
+        return self._cast(outputs) if mixed else outputs
+
+    def _cast(self, outputs):
+        """Autocast computes some functions in float32: back to the compute dtype."""
         cast = lambda t: t.to(self._dtype_in) if t.is_floating_point() else t  # noqa: E731
         return map_structure(cast, outputs)
 
@@ -370,13 +380,14 @@ class Layer(Weighted, metaclass=Configurable):
 
     def _reset_direct(self):
         """Whether a call with one tensor may go straight to torch."""
-        policy = self.dtype_policy
+        mixed = Layer._mixing or _is_mixed(self.dtype_policy)
         self.__dict__["_direct"] = (
             self.built
             and self.activity_regularizer is None
             and not self._takes_training
             and not self._makes_mask
-            and policy.compute_dtype == policy.variable_dtype
+            and not mixed
+            and not _is_mixed(dtype_policies.dtype_policy())  # it may stand inside a mixed layer
         )
 
     def build_from_config(self, config):
@@ -459,6 +470,11 @@ class Layer(Weighted, metaclass=Configurable):
 
     def __repr__(self):
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def _is_mixed(policy):
+    """Whether a dtype policy computes in another dtype than that of the weights."""
+    return policy.compute_dtype != policy.variable_dtype
 
 
 def _building(build):

@@ -54,6 +54,7 @@ class Weighted(torch.nn.Module):
     _added_losses: list[Tensor]
     _came: list[torch.nn.Module] | tuple[()] = ()  # layers set as attributes, also in lists
     _in_model = False  # a model is being called; it forgets old losses for all its layers
+    _mixing = False  # a layer with a mixed policy is computing: autocast is its doing
     _trainable: bool
     built: bool
 

@@ -108,6 +108,14 @@ class Model(Trainable):
 
     _builds_by_running = True
 
+    def _compute(self, args, kwargs):
+        if self._plan is not None:  # each of its layers follows its own dtype policy
+            return self._call_impl(*args, **kwargs)
+        return super()._compute(args, kwargs)
+
+    def _cast(self, outputs):
+        return outputs  # in the dtype of the last layer
+
     def call(self, inputs, training=None, mask=None):
         """Outputs for `inputs`; a subclass that is no graph defines it."""
         plan = self._plan

@@ -18,7 +18,6 @@ from lightkeras.layers._shapes import device_of
 from lightkeras.layers._weights import pending
 from lightkeras.models import _checks
 from lightkeras.models._jit import CompiledCall, train_step_of
-from lightkeras.optimizers import parameter_of
 from lightkeras.utils import pack_x_y_sample_weight
 
 __all__ = ["OneBatch", "Steps"]
@@ -291,9 +290,7 @@ class Steps(Layer):
         if len(new) == len(weights):
             compiled.optimizer.build(weights)  # another model's optimizer: it says so
         elif new:  # unfrozen since
-            parameters = [parameter_of(w) for w in new]
-            rate = float(compiled.optimizer.learning_rate)
-            compiled.optimizer.add_param_group({"params": parameters, "lr": rate})
+            compiled.optimizer.add_variables(new)
 
     def _find_penalties(self):
         for module in self.modules():

@@ -90,7 +90,8 @@ class Trainable(Steps):
             run_eagerly: Never compile, whatever `jit_compile` says.
             steps_per_execution: Steps taken at a time; chosen by itself if 1.
             jit_compile: True runs the model through torch.compile; "auto" and False do not.
-            auto_scale_loss: Kept for Keras's sake; precision="16-mixed" scales by itself.
+            auto_scale_loss: Put a `LossScaleOptimizer` around the optimizer of a model with the
+                policy "mixed_float16". (`precision="16-mixed"` scales by itself.)
             trainer: Dict of Lightning Trainer flags used by every `fit`.
 
         Raises:
@@ -114,6 +115,8 @@ class Trainable(Steps):
             auto_scale_loss=auto_scale_loss,
             trainer=dict(trainer or {}),
         )
+        if auto_scale_loss and self.dtype_policy.name == "mixed_float16":
+            self._compiled.scale_loss()
         self.__dict__["_compiled_by_user"] = True
         self.__dict__.pop("loss", None)
         if self.built:

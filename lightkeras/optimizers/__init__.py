@@ -17,8 +17,10 @@ import torch
 
 from lightkeras._registry import Table
 from lightkeras.optimizers import schedules
-from lightkeras.optimizers._adam import Adam, Adamax, AdamW, Lamb, Nadam
+from lightkeras.optimizers._adam import Adam, Adamax, AdamW, Lamb, Nadam, ScheduleFreeAdamW
 from lightkeras.optimizers._adaptive import Adadelta, Adafactor, Adagrad, Ftrl, RMSprop
+from lightkeras.optimizers._around import LossScaleOptimizer, MultiOptimizer, OptimizerMap
+from lightkeras.optimizers._muon import Muon
 from lightkeras.optimizers._optimizer import Optimizer
 from lightkeras.optimizers._sgd import SGD, Lion
 from lightkeras.optimizers._state import parameter_of
@@ -34,9 +36,14 @@ __all__ = [
     "Ftrl",
     "Lamb",
     "Lion",
+    "LossScaleOptimizer",
+    "MultiOptimizer",
+    "Muon",
     "Nadam",
     "Optimizer",
+    "OptimizerMap",
     "RMSprop",
+    "ScheduleFreeAdamW",
     "TorchOptimizer",
     "deserialize",
     "get",
@@ -44,13 +51,17 @@ __all__ = [
     "serialize",
 ]
 
-_ALL = (SGD, RMSprop, Adam, AdamW, Adadelta, Adagrad, Adamax, Nadam, Ftrl, Lion, Lamb, Adafactor)
+_ALL = (
+    *(SGD, RMSprop, Adam, AdamW, Adadelta, Adagrad, Adamax, Nadam, Ftrl, Lion, Lamb, Adafactor),
+    *(Muon, ScheduleFreeAdamW),
+)
+_AROUND = (LossScaleOptimizer, MultiOptimizer, OptimizerMap)  # only configs name them
 # Keras's strings are the class names in any mix of cases ("rmsprop", "RMSProp").
 _table = Table(
     "optimizer",
     (),
-    {**{c.__name__: c for c in _ALL}, **{c.__name__.lower(): c for c in _ALL}},
-    base=Optimizer,
+    {**{c.__name__: c for c in _ALL + _AROUND}, **{c.__name__.lower(): c for c in _ALL}},
+    base=(Optimizer, OptimizerMap),
 )
 
 

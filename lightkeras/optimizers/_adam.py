@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from lightkeras.optimizers._foreach import add_, addcdiv_
-from lightkeras.optimizers._numbers import at_least_zero, fraction
+from lightkeras.optimizers._foreach import add_, addcdiv_, follow_
+from lightkeras.optimizers._numbers import at_least_zero, fraction, whole
 from lightkeras.optimizers._optimizer import Optimizer
 
-__all__ = ["Adam", "AdamW", "Adamax", "Lamb", "Nadam"]
+__all__ = ["Adam", "AdamW", "Adamax", "Lamb", "Nadam", "ScheduleFreeAdamW"]
 
 _FUSED = ("cpu", "cuda", "xpu")  # devices with the fused kernel; others take several kernels
 
@@ -42,10 +42,7 @@ class _Moments(Optimizer):
         return [{"momentum": 0.0, "velocity": 0.0}]
 
     def _follow(self, grads, slots):
-        """Bring momentum and velocity up to date."""
-        torch._foreach_lerp_(slots["momentum"], grads, 1 - self.beta_1)
-        torch._foreach_mul_(slots["velocity"], self.beta_2)
-        torch._foreach_addcmul_(slots["velocity"], grads, grads, 1 - self.beta_2)
+        follow_(slots["momentum"], slots["velocity"], grads, self.beta_1, self.beta_2)
 
 
 class Adam(_Moments):
@@ -227,3 +224,55 @@ class Lamb(_Moments):
         ratio = torch.where((weights > 0) & (updates > 0), weights / updates, 1.0)
         torch._foreach_mul_(update, list(ratio.unbind()))
         add_(params, update, -rate)
+
+
+class ScheduleFreeAdamW(_Moments):
+    """Adam that needs no schedule: it trains at a point between its path and the path's mean.
+
+    (arXiv 2405.15682.) The weights of the model are `beta_1 * mean + (1 - beta_1) * path`; the
+    slot "momentum" is the path.
+
+    Args:
+        learning_rate: See `Optimizer`, as for all further arguments.
+        beta_1: Share of the mean in the weights, in (0, 1).
+        beta_2: Share of the old squares in the new ones, in [0, 1).
+        epsilon: Keeps the divisor from zero.
+        warmup_steps: Steps in which the learning rate climbs from zero.
+    """
+
+    def __init__(
+        self,
+        learning_rate=0.0025,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        warmup_steps=0,
+        *shared,
+        **options,
+    ):
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, *shared, **options)
+        self.warmup_steps = whole(self, "warmup_steps", warmup_steps, least=0)
+        if not self.beta_1:
+            raise ValueError(
+                "ScheduleFreeAdamW(beta_1=0) would keep no mean. 0 < beta_1 < 1 is accepted. Write "
+                "beta_1=0.9, for example."
+            )
+
+    def _new_slot(self, name, index, fill):
+        new = super()._new_slot(name, index, fill)
+        return new.copy_(self._params[index].detach()) if name == "momentum" else new
+
+    def _update(self, params, grads, slots, rate, count):
+        path, velocity, keep = slots["momentum"], slots["velocity"], self.beta_1
+        if self.warmup_steps:
+            rate = rate * min(count / self.warmup_steps, 1.0)
+        mean = torch._foreach_sub(params, torch._foreach_mul(path, 1 - keep))
+        torch._foreach_div_(mean, keep)
+        torch._foreach_mul_(velocity, self.beta_2)
+        torch._foreach_addcmul_(velocity, grads, grads, 1 - self.beta_2)
+        divisor = torch._foreach_div(velocity, 1 - self.beta_2**count)
+        torch._foreach_sqrt_(divisor)
+        torch._foreach_add_(divisor, self.epsilon)
+        addcdiv_(path, grads, divisor, -rate)
+        torch._foreach_lerp_(mean, path, 1 / count)
+        torch._foreach_copy_(params, torch._foreach_lerp(path, mean, keep))

@@ -254,19 +254,20 @@ class Adafactor(Optimizer):
             params, grads, *(slots[name] for name in names), strict=True
         ):
             index = self._index[id(parameter)]
-            velocity, gradient = self._face(index, velocity), self._face(index, gradient)
+            gradient = self._face(index, gradient)
             squares = gradient.square().add_(self.epsilon_1)
             if gradient.ndim < 2:
-                velocity.lerp_(squares, 1 - keep)
+                scale = self._face(index, velocity).lerp_(squares, 1 - keep)
             else:
                 row.lerp_(squares.mean(-1), 1 - keep)
                 column.lerp_(squares.mean(-2), 1 - keep)
                 share = row / row.mean(-1, keepdim=True)
-                torch.mul(share.unsqueeze(-1), column.unsqueeze(-2), out=velocity)
-            update = gradient / velocity.sqrt()
+                scale = share.unsqueeze(-1) * column.unsqueeze(-2)
+            self._put(index, velocity, scale)
+            update = gradient / scale.sqrt()
             update /= (_rms(update) / self.clip_threshold).clamp(min=1.0)
-            update *= _rms(parameter).clamp(min=self.epsilon_2)
-            self._face(index, parameter).sub_(update, alpha=rate)
+            update *= _rms(parameter).clamp(min=self.epsilon_2) * rate
+            self._put(index, parameter, self._face(index, parameter) - update)
 
 
 def _rms(tensor):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["add_", "addcdiv_"]
+__all__ = ["add_", "addcdiv_", "follow_"]
 
 
 def add_(tensors, others, scale):
@@ -26,3 +26,10 @@ def addcdiv_(tensors, numerators, divisors, scale):
         torch._foreach_add_(tensors, torch._foreach_mul(quotients, scale))
     else:
         torch._foreach_addcdiv_(tensors, numerators, divisors, scale)
+
+
+def follow_(momentum, velocity, grads, beta_1, beta_2):
+    """Bring the averages of the gradients and of their squares up to date."""
+    torch._foreach_lerp_(momentum, grads, 1 - beta_1)
+    torch._foreach_mul_(velocity, beta_2)
+    torch._foreach_addcmul_(velocity, grads, grads, 1 - beta_2)

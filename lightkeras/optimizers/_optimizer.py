@@ -81,6 +81,7 @@ class Optimizer(Rated):
 
     # Whether a subclass has its own: steps then go through it.
     _own_apply = _own_rule = False
+    _decays_apart = False  # whether `_decay` is needed without `weight_decay`, too
 
     def __init__(
         self,
@@ -128,11 +129,14 @@ class Optimizer(Rated):
         self._forget()
         defaults = {"lr": 0.0, "iterations": 0, **self._group_defaults}
         torch.optim.Optimizer.__init__(self, [{"params": []}], defaults)
+        self._start_rate(learning_rate)
+
+    def _start_rate(self, learning_rate):
         self._set_source(learning_rate)
         if self._time_decay and self._source is not None:
             raise ValueError(
-                f"{type(self).__name__} got decay={_decay} and a learning rate that changes by "
-                "itself. Old Keras's decay divides a number. Leave decay out."
+                f"{type(self).__name__} got decay={self._time_decay} and a learning rate that "
+                "changes by itself. Old Keras's decay divides a number. Leave decay out."
             )
         if self._source is None and self.learning_rate == 0:
             warnings.warn(
@@ -174,14 +178,13 @@ class Optimizer(Rated):
     step.hooked = True  # type: ignore[attr-defined]  # tells torch not to wrap it
 
     def _step(self, closure=None):
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = None if closure is None else self._of(closure)
         params, slots = self._params, self._slots
         if params and self._moved():
             self._relink()
         grads = [g for p in params if (g := p.grad) is not None]
+        if self._sparse is not False:
+            grads = self._dense(grads)
         if len(grads) < len(params):
             index = [i for i, p in enumerate(params) if p.grad is not None]
             params, slots = self._at(index)
@@ -194,6 +197,18 @@ class Optimizer(Rated):
         else:
             self._run(params, grads, slots)
         return loss
+
+    def _of(self, closure):
+        """The loss that a closure computes; None without one."""
+        if closure is None:
+            return None
+        with torch.enable_grad():
+            return closure()
+
+    def _dense(self, grads):
+        """Sparse gradients as dense ones; where the first step has none, nobody looks again."""
+        self._sparse = any(g.layout is not torch.strided for g in grads)
+        return [g.to_dense() for g in grads] if self._sparse else grads
 
     def _at(self, index):
         """Parameters and slots at some indices."""
@@ -239,12 +254,9 @@ class Optimizer(Rated):
         if trainable_variables is not None:
             trainable_variables = list(trainable_variables)
             self.build(trainable_variables)
-        count = len(self._params if trainable_variables is None else trainable_variables)
-        if len(grads) != count:
-            raise ValueError(
-                f"Optimizer {self.name!r} got {len(grads)} gradients for {count} weights. One "
-                "for each is accepted. Pass the weights as the second argument."
-            )
+        self._check_count(
+            grads, self._params if trainable_variables is None else trainable_variables
+        )
         index, kept, missing = [], [], []
         for position, gradient in enumerate(grads):
             variable = None if trainable_variables is None else trainable_variables[position]
@@ -265,6 +277,13 @@ class Optimizer(Rated):
             self._relink()
         params, slots = self._at(index)
         self._run(params, kept, slots)
+
+    def _check_count(self, grads, variables):
+        if len(grads) != len(variables):
+            raise ValueError(
+                f"Optimizer {self.name!r} got {len(grads)} gradients for {len(variables)} weights. "
+                "One for each is accepted. Pass the weights as the second argument."
+            )
 
     def _laid_out(self, gradient, index, variable):
         """A gradient in the layout, dtype and place of parameter `index`."""
@@ -359,17 +378,23 @@ class Optimizer(Rated):
         """Weight decay and the rule."""
         if self._time_decay:
             rate = rate / (1 + self._time_decay * (count - 1))
-        if self.weight_decay is not None:
-            decayed = params
-            if self._undecayed:
-                decayed = [p for p in params if self._index[id(p)] not in self._undecayed]
-            if decayed:
-                torch._foreach_mul_(decayed, 1 - self.weight_decay * rate)
+        if self.weight_decay is not None or self._decays_apart:
+            self._decay(params, rate)
         if self._own_rule:
             for gradient, parameter in zip(grads, params, strict=True):
                 self.update_step(gradient, parameter, rate)
         else:
             self._update(params, grads, slots, rate, count)
+
+    def _decay(self, params, rate):
+        self._shrink(params, self.weight_decay * rate)
+
+    def _shrink(self, params, share):
+        """Take a share off the weights that are not excluded from decay."""
+        if self._undecayed:
+            params = [p for p in params if self._index[id(p)] not in self._undecayed]
+        if params:
+            torch._foreach_mul_(params, 1 - share)
 
     def _improve_groups(self, params, grads, slots, count):
         position = {id(p): i for i, p in enumerate(params)}
@@ -440,7 +465,7 @@ class Optimizer(Rated):
             parameter = self._params[index]
             if id(parameter) in updated:
                 value = self._face(index, parameter.detach())  # a constraint means Keras's axes
-                value.copy_(constraint(value))
+                self._put(index, parameter, constraint(value))
 
     def _average(self, count):
         averages = self._slots["average"]
@@ -449,6 +474,11 @@ class Optimizer(Rated):
         if every and (count + 1) % every == 0:
             torch._foreach_copy_(self._params, averages)
 
+    def _averages(self):
+        """(parameters, their moving averages), for as long as there are some."""
+        averages = self._slots.get("average", [])
+        return self._params[: len(averages)], averages
+
     @torch.no_grad()
     def finalize_variable_values(self, var_list):
         """Put the moving averages into these weights, if `use_ema`; `fit` does so at its end."""
@@ -456,6 +486,38 @@ class Optimizer(Rated):
             for variable in var_list:
                 index = self._get_variable_index(variable)
                 self._params[index].copy_(self._slots["average"][index])
+
+    def stateless_apply(self, optimizer_variables, grads, trainable_variables):
+        """What `apply` would do, as new values; the optimizer and the weights stay as they are.
+
+        Args:
+            optimizer_variables: Values for `variables`.
+            grads: One gradient per weight.
+            trainable_variables: Values for the weights of `build`, in the weights' own layout.
+
+        Returns:
+            (new values of the weights, new values of `variables`).
+        """
+        weights = [p.detach().clone() for p in self._params]
+        state = [v.numpy() for v in self.variables]
+        try:
+            self._restore(trainable_variables, optimizer_variables)
+            self.apply(grads)
+            new = [p.detach().clone() for p in self._params]
+            return new, [torch.as_tensor(v.numpy()) for v in self.variables]
+        finally:
+            self._restore(weights, state)
+
+    @torch.no_grad()
+    def _restore(self, weights, state):
+        if len(weights) != len(self._params):
+            raise ValueError(
+                f"Optimizer {self.name!r} got values for {len(weights)} weights, it was built on "
+                f"{len(self._params)}. One for each is accepted. Pass all of them, in order."
+            )
+        for parameter, value in zip(self._params, weights, strict=True):
+            parameter.copy_(torch.as_tensor(value))
+        self.set_weights([v.numpy() if hasattr(v, "numpy") else v for v in state])
 
     def scale_loss(self, loss):
         """The loss times `loss_scale_factor`."""
@@ -517,7 +579,9 @@ class Optimizer(Rated):
         return f"<{type(self).__name__} {self.name!r}, {len(self._params)} weights>"
 
 
-_hooked_step = torch.optim.Optimizer.profile_hook_step(Optimizer._step)
+@torch.optim.Optimizer.profile_hook_step
+def _hooked_step(optimizer, closure):
+    return optimizer._step(closure)
 
 
 def _complete_signature(cls):

@@ -69,6 +69,7 @@ class Stateful(torch.optim.Optimizer, metaclass=Configurable):
         self._slots: dict = {}  # name -> one tensor per parameter
         self._extras: dict = {}  # name -> a tensor that belongs to no parameter
         self._place = self._probe = None
+        self._sparse = None  # whether there are sparse gradients; None before the first step
 
     # ---- binding --------------------------------------------------------------------------------
 
@@ -107,6 +108,13 @@ class Stateful(torch.optim.Optimizer, metaclass=Configurable):
         super().add_param_group(param_group)
         if added := self.param_groups[-1]["params"]:
             self._adopt(added)
+
+    def add_variables(self, variables):
+        """Take in weights that were unfrozen since `build`."""
+        self._adopt(variables)
+        parameters = [parameter_of(v) for v in variables]
+        rate = float(self.learning_rate)  # type: ignore[attr-defined]
+        self.add_param_group({"params": parameters, "lr": rate})
 
     def _adopt(self, variables):
         for variable in variables:
@@ -153,6 +161,7 @@ class Stateful(torch.optim.Optimizer, metaclass=Configurable):
 
     def _survey(self):
         """Note where parameters and slots are, to see later whether they have moved."""
+        self._sparse = None
         places = {(p.device, p.dtype) for p in self._params}
         self._uniform = len(places) == 1  # one device and one dtype: fused kernels can be used
         self._place = (self._params[0].device, self._params[0].dtype) if places else None
@@ -227,6 +236,16 @@ class Stateful(torch.optim.Optimizer, metaclass=Configurable):
         same = tensor.shape == self._params[index].shape
         return view.to_keras(tensor) if view is not None and same else tensor
 
+    def _put(self, index, tensor, value):
+        """Overwrite a tensor of the parameter's layout by a value in Keras's."""
+        view = self._views[index]
+        same = tensor.shape == self._params[index].shape
+        tensor.copy_(view.to_torch(value) if view is not None and same else value)
+
+    def _is_filed(self, name, index):
+        """Whether Keras's files hold this slot of this parameter."""
+        return True
+
     @property
     def variables(self):
         """Step count, learning rate and slots, in Keras's order and layout; assignable."""
@@ -236,7 +255,8 @@ class Stateful(torch.optim.Optimizer, metaclass=Configurable):
             found.append(Rate(group["lr"], self._restore_rate))
         for names in self._slot_groups():
             for index in range(len(self._params)):
-                found += [self._named(index, name) for name in names]
+                filed = [name for name in names if self._is_filed(name, index)]
+                found += [self._named(index, name) for name in filed]
         found += [State(tensor) for tensor in self._extras.values()]
         return found + [Rate(group[n], self._group_setter(n, float)) for n in self._group_numbers]
 
