@@ -62,6 +62,10 @@ def same(one, two, rtol=2e-5, atol=2e-6):
         np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
 
 
+def scaled(optimizer):
+    return optimizers.LossScaleOptimizer(optimizer, initial_scale=8.0)
+
+
 def classifier(*more, optimizer="adam", **compile):
     def make():
         options = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], **compile}
@@ -142,6 +146,8 @@ def test_recorded_steps_give_the_numbers_of_plain_ones(name, interpreted):
         lambda: optimizers.Ftrl(0.1, l1_regularization_strength=0.001, beta=0.1),
         lambda: optimizers.Lion(0.001),
         lambda: optimizers.Lamb(0.01),
+        lambda: optimizers.Muon(0.01),
+        lambda: optimizers.ScheduleFreeAdamW(0.01, warmup_steps=5),
         lambda: optimizers.Adam(optimizers.schedules.ExponentialDecay(0.1, 3, 0.5)),
         lambda: optimizers.Adam(0.01, loss_scale_factor=8.0),
     ],
@@ -162,6 +168,7 @@ def test_every_rule_in_a_recorded_step(make, interpreted):
         (classifier(optimizer=lambda: optimizers.SGD(gradient_accumulation_steps=2)), "counts"),
         (classifier(optimizer=lambda: optimizers.Nadam(0.01)), "Nadam"),
         (classifier(optimizer=lambda: optimizers.Adafactor(0.01)), "Adafactor"),
+        (classifier(optimizer=lambda: scaled(optimizers.SGD(0.1))), "LossScaleOptimizer"),
         (classifier(metrics=[lambda t, p: torch.tensor(p.detach().numpy().mean())]), "numpy"),
     ],
 )

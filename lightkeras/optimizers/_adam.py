@@ -265,7 +265,9 @@ class ScheduleFreeAdamW(_Moments):
     def _update(self, params, grads, slots, rate, count):
         path, velocity, keep = slots["momentum"], slots["velocity"], self.beta_1
         if self.warmup_steps:
-            rate = rate * min(count / self.warmup_steps, 1.0)
+            share = count / self.warmup_steps  # a tensor in a compiled step
+            share = min(share, 1.0) if isinstance(share, float) else share.clamp(max=1.0)
+            rate = rate * share
         mean = torch._foreach_sub(params, torch._foreach_mul(path, 1 - keep))
         torch._foreach_div_(mean, keep)
         torch._foreach_mul_(velocity, self.beta_2)
@@ -274,5 +276,6 @@ class ScheduleFreeAdamW(_Moments):
         torch._foreach_sqrt_(divisor)
         torch._foreach_add_(divisor, self.epsilon)
         addcdiv_(path, grads, divisor, -rate)
-        torch._foreach_lerp_(mean, path, 1 / count)
+        torch._foreach_mul_(mean, 1 - 1 / count)
+        add_(mean, path, 1 / count)
         torch._foreach_copy_(params, torch._foreach_lerp(path, mean, keep))

@@ -21,6 +21,8 @@ class _Around(Optimizer):
     torch sees the parameter groups of all of them, so schedulers reach every learning rate.
     """
 
+    _recordable = False  # the scale, and the counts of several, are no tensors
+
     def __init__(self, inner, name=None):
         self._inner = inner
         self._variables: list = []  # as given to `build`
