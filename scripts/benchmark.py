@@ -1,140 +1,228 @@
 #!/usr/bin/env python3
-"""How fast lightkeras is beside plain torch: one line per workload.
+"""How fast lightkeras is beside a loop written by hand, Lightning, Keras, skorch and Poutyne.
 
-Ours and torch's take turns, so that a busy machine slows both; the medians are shown.
+Each measurement is a process of its own; in a round all take turns, so that a busy machine slows
+all of them. What is shown are medians over the rounds, as multiples of the hand-written loop's.
 
-    .venv/bin/python scripts/benchmark.py
-    .venv/bin/python scripts/benchmark.py --only import,pima --repeats 9 --json times.json
+    .venv/bin/python scripts/benchmark.py                             # what needs no peers
+    .venv/bin/python scripts/benchmark.py --peers all --rounds 5      # makes .venv-peers first
+    .venv/bin/python scripts/benchmark.py --only pima --json times.json --picture times.png
+
+The peers that are no dependency of ours (Keras's other backends, skorch, Poutyne) live in
+`.venv-peers`, which sees the packages of `.venv` and adds its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from functools import partial
+import sysconfig
+import tempfile
+from pathlib import Path
 from typing import Any
 
-Runs = tuple[Callable[[], float], Callable[[], float]]
+sys.path.insert(0, str(Path(__file__).resolve().parent / "benchmarks"))
 
+from _environment import ROOT, interpreter
+from workloads import WORKLOADS, arrays
 
-def import_time() -> Runs:
-    """Seconds of a first import, each in a fresh process; names that load lazily included."""
-
-    def run(code):
-        code = f"import time; t = time.perf_counter(); {code}; print(time.perf_counter() - t)"
-        return float(subprocess.check_output([sys.executable, "-c", code]))
-
-    ours = "import lightkeras as k; k.Sequential; k.layers.Dense; k.optimizers.Adam"
-    return lambda: run(ours), lambda: run("import torch")
-
-
-def pima_step(**adam: bool) -> Runs:
-    """Seconds per step of a tiny MLP: 768 rows of 8 numbers, batches of 10, Adam, accuracy.
-
-    On a model so small torch's Adam costs as much as all the rest, so what is compared with
-    matters: `adam` are further arguments of torch's, `fused=True` makes it fastest.
-    """
-    import torch
-
-    import lightkeras as keras
-    from lightkeras import layers
-
-    rows, batch, epochs = 768, 10, 20
-    x = torch.rand(rows, 8)
-    y = (x.sum(1, keepdim=True) > 4).float()
-    steps = epochs * -(-rows // batch)
-
-    model = keras.Sequential([keras.Input((8,))])
-    for units, activation in ((12, "relu"), (8, "relu"), (1, "sigmoid")):
-        model.add(layers.Dense(units, activation=activation))
-    model.compile("adam", loss="binary_crossentropy", metrics=["accuracy"])
-
-    nn = torch.nn
-    module = nn.Sequential(nn.Linear(8, 12), nn.ReLU(), nn.Linear(12, 8), nn.ReLU())
-    module.extend([nn.Linear(8, 1), nn.Sigmoid()])
-    optimizer = torch.optim.Adam(module.parameters(), lr=1e-3, eps=1e-7, **adam)
-    loss_of = nn.BCELoss()
-
-    def loop():
-        for _ in range(epochs):
-            losses, hits = torch.zeros(()), torch.zeros(())
-            for index in torch.randperm(rows).split(batch):
-                a, b = x.index_select(0, index), y.index_select(0, index)
-                p = module(a)
-                loss = loss_of(p, b)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                losses += loss.detach() * len(index)
-                hits += ((p.detach() > 0.5) == b).sum()
-            print_nothing(losses.item() / rows, hits.item() / rows)
-
-    def fit():
-        model.fit(x, y, epochs=epochs, batch_size=batch, verbose=0)
-
-    return lambda: seconds(fit) / steps, lambda: seconds(loop) / steps
-
-
-# A workload gives two functions, ours and torch's, that run once and return seconds per unit.
-WORKLOADS: dict[str, Callable[[], Runs]] = {
-    "import": import_time,
-    "pima": pima_step,
-    "pima-fused": partial(pima_step, fused=True),
+HERE = Path(__file__).resolve().parent / "benchmarks"
+OWN = ["torch", "lightkeras", "lightkeras-jit", "lightning", "keras-torch"]
+FOREIGN = {
+    "torch.compile": "",
+    "skorch": "skorch",
+    "poutyne": "poutyne",
+    "keras-tensorflow": "tensorflow-cpu",
+    "keras-jax": "jax",
+}
+FIGURES = {
+    "step": "a step, after the first epoch",
+    "first": "from a cold start to the end of the first epoch",
+    "predict_1": "predict of one row",
+    "predict_all": "predict of 10,000 rows (or all)",
+    "evaluate": "evaluate on all rows",
+    "memory": "peak memory",
 }
 
 
-def print_nothing(*values):
-    """Stands where a loop written by hand would print."""
+def peers_python(names: list[str]) -> Path:
+    """The interpreter for the peers, with what they need installed."""
+    packages = sorted({FOREIGN[n] for n in names if FOREIGN.get(n)})
+    if not packages:
+        return Path(sys.executable)
+    venv = ROOT / ".venv-peers"
+    python, stamp = interpreter(venv), venv / "installed"
+    if not python.exists():
+        subprocess.check_call([sys.executable, "-m", "venv", venv])
+        site = subprocess.check_output(
+            [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True
+        )
+        ours = sysconfig.get_path("purelib")
+        Path(site.strip(), "ours.pth").write_text(ours + "\n", encoding="utf-8")
+    have = stamp.read_text(encoding="utf-8").split() if stamp.exists() else []
+    if missing := [p for p in packages if p not in have]:
+        pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
+        subprocess.check_call([*pip, *missing])
+        stamp.write_text("\n".join([*have, *missing]), encoding="utf-8")
+    return python
 
 
-def seconds(run: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+def run(python: Path, peer: str, name: str, file: str, options) -> dict[str, float] | None:
+    """One measurement, or None where the peer cannot do it here."""
+    command: list[Any] = [python, HERE / "worker.py", peer, name, file]
+    command += ["--epochs", options.epochs, "--threads", options.threads]
+    command += ["--device", options.device]
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
+    done = subprocess.run(
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        print(f"{name} {peer}: left out ({last[0][:150]})", flush=True)
+        return None
+    return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def measure(workload: Callable[[], Runs], repeats: int) -> dict[str, Any]:
-    """Medians of both sides, after one run of each that does not count, and every run's time."""
-    ours, theirs = workload()
-    times = [(ours(), theirs()) for _ in range(repeats + 1)][1:]
-    medians = [statistics.median(column) for column in zip(*times, strict=True)]
-    ratio = medians[0] / medians[1]
-    return {"lightkeras": medians[0], "torch": medians[1], "ratio": ratio, "times": times}
+def measure(name: str, pythons: dict[str, Path], options) -> dict[str, dict[str, Any]]:
+    """{peer: {figure: value of each round}} of a workload."""
+    import numpy as np
+
+    found: dict[str, dict[str, Any]] = {}
+    broken = set()
+    with tempfile.TemporaryDirectory() as folder:
+        file = str(Path(folder, "arrays.npz"))
+        np.savez(file, **arrays(name))
+        for _ in range(options.rounds):
+            for peer, python in pythons.items():
+                result = None if peer in broken else run(python, peer, name, file, options)
+                if result is None:
+                    broken.add(peer)
+                    continue
+                for figure, value in result.items():
+                    found.setdefault(peer, {}).setdefault(figure, []).append(value)
+    return found
 
 
-def readable(duration: float) -> str:
-    return f"{duration:.2f} s" if duration >= 0.1 else f"{duration * 1e6:.0f} us"
+def import_times(rounds: int) -> dict[str, dict[str, Any]]:
+    """Seconds of a first import, each in a fresh process; names that load lazily included."""
+
+    def once(code):
+        code = f"import time; t = time.perf_counter(); {code}; print(time.perf_counter() - t)"
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return float(subprocess.check_output([sys.executable, "-c", code], env=env))
+
+    ours = "import lightkeras as k; k.Sequential; k.layers.Dense; k.optimizers.Adam"
+    once(ours)
+    pairs = [(once("import torch"), once(ours)) for _ in range(rounds)]
+    first, second = zip(*pairs, strict=True)
+    return {"torch": {"first": list(first)}, "lightkeras": {"first": list(second)}}
+
+
+def ratio(values: list[float], base: list[float]) -> float:
+    """Median of the rounds' ratios: what ran in the same round is compared."""
+    return statistics.median(a / b for a, b in zip(values, base, strict=False))
+
+
+def readable(value: float, figure: str) -> str:
+    if figure == "memory":
+        return f"{value / 2**20:.0f} MiB"
+    return f"{value:.2f} s" if value >= 0.1 else f"{value * 1e6:.0f} us"
+
+
+def table(results: dict[str, dict[str, dict[str, Any]]]) -> str:
+    """A block per figure: a row per workload, a column per peer."""
+    peers = list(dict.fromkeys(p for found in results.values() for p in found))
+    lines = []
+    for figure, meaning in FIGURES.items():
+        rows = [n for n, found in results.items() if figure in found.get("torch", {})]
+        if not rows:
+            continue
+        shown = [p for p in peers if any(figure in results[n].get(p, {}) for n in rows)]
+        lines += [f"\n{figure}: {meaning}", f"{'':<13}" + "".join(f"{p:>18}" for p in shown)]
+        for name in rows:
+            base, line = results[name]["torch"][figure], f"{name:<13}"
+            for peer in shown:
+                values = results[name].get(peer, {}).get(figure)
+                text = readable(statistics.median(values), figure) if values else "-"
+                if values and peer != "torch":
+                    text = f"{ratio(values, base):.2f} x"
+                line += f"{text:>18}"
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def picture(results, file: str) -> None:
+    """Bars of the time per step, as multiples of the loop's, on a logarithmic axis."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    names = [n for n, found in results.items() if "step" in found.get("torch", {})]
+    figure, axes = plt.subplots(1, len(names), figsize=(3.2 * len(names), 3.6), squeeze=False)
+    for axis, name in zip(axes[0], names, strict=True):
+        base = results[name]["torch"]["step"]
+        bars = {p: ratio(v["step"], base) for p, v in results[name].items() if "step" in v}
+        colours = ["tab:orange" if p.startswith("lightkeras") else "tab:blue" for p in bars]
+        axis.barh(list(bars), list(bars.values()), color=colours)
+        for place, value in enumerate(bars.values()):
+            axis.text(value, place, f" {value:.2f}", va="center", fontsize=8)
+        axis.axvline(1, color="grey", linewidth=0.8)
+        axis.set_xscale("log")
+        axis.margins(x=0.25)
+        axis.invert_yaxis()
+        axis.set_title(name)
+        axis.minorticks_off()
+    figure.suptitle("Time per step, as a multiple of a loop written by hand (less is faster)")
+    figure.tight_layout()
+    figure.savefig(file, dpi=120)
+
+
+def versions() -> dict[str, str]:
+    import platform
+    from importlib.metadata import version
+
+    found = {p: version(p) for p in ("torch", "lightning", "keras", "numpy")}
+    return {"python": platform.python_version(), "cores": str(os.cpu_count()), **found}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--only", default=",".join(WORKLOADS), help="names, with commas between")
-    parser.add_argument("--repeats", type=int, default=7, help="runs of each side (7)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of torch (1)")
-    parser.add_argument("--json", metavar="FILE", help="also write the numbers to a file")
+    usual = [n for n, work in WORKLOADS.items() if not work.gpu]
+    parser.add_argument("--only", default=",".join(["import", *usual]), help="workloads, by commas")
+    parser.add_argument("--peers", default=",".join(OWN), help="peers, by commas; all: every one")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each (3)")
+    parser.add_argument("--epochs", type=int, default=3, help="epochs of a measurement (3)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="all cores")
+    parser.add_argument("--device", default="cpu", help="of the hand-written loops: cpu or cuda")
+    parser.add_argument("--json", metavar="FILE", help="also write every number to a file")
+    parser.add_argument("--picture", metavar="FILE", help="also draw the times per step")
     options = parser.parse_args()
     names = options.only.split(",")
-    if unknown := set(names) - set(WORKLOADS):
-        parser.error(f"unknown workloads {sorted(unknown)}; known: {', '.join(WORKLOADS)}")
+    peers = [*OWN, *FOREIGN] if options.peers == "all" else options.peers.split(",")
+    for given, known in ((names, ["import", *WORKLOADS]), (peers, [*OWN, *FOREIGN])):
+        if unknown := set(given) - set(known):
+            parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
 
-    if names != ["import"]:
-        import torch
-
-        torch.set_num_threads(options.threads)
+    foreign = peers_python(peers)
+    pythons = {p: foreign if FOREIGN.get(p) else Path(sys.executable) for p in peers}
     results = {}
-    print(f"{'workload':<12}{'lightkeras':>14}{'torch':>14}{'ratio':>9}")
     for name in names:
-        results[name] = result = measure(WORKLOADS[name], options.repeats)
-        sides = f"{readable(result['lightkeras']):>14}{readable(result['torch']):>14}"
-        print(f"{name:<12}{sides}{result['ratio']:>9.2f}", flush=True)
-    if options.json:
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump(results, file, indent=2)
+        alone = name == "import"
+        results[name] = import_times(options.rounds) if alone else measure(name, pythons, options)
+        print(table({name: results[name]}), flush=True)
+        if options.json:
+            content = {"versions": versions(), "options": vars(options), "results": results}
+            Path(options.json).write_text(json.dumps(content, indent=1), encoding="utf-8")
+    if options.picture:
+        picture(results, options.picture)
 
 
 if __name__ == "__main__":
