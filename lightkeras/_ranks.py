@@ -1,15 +1,21 @@
-"""Which of several processes this one is; asked without loading Lightning."""
+"""The processes that train one model together; asked without loading Lightning."""
 
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 
+import torch
 import torch.distributed as dist
 
-__all__ = ["all_reduce", "is_chief", "rank", "world"]
+__all__ = ["gather", "is_chief", "rank", "share", "sharing", "summed", "total", "world"]
 
 # What launchers leave in the environment, the most telling first.
 _VARIABLES = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
+
+# The part of the running batch that is in this process, from 0 to 1; None: the batch is whole.
+# What is added up over a batch and then divided by something must know of it.
+share: float | None = None
 
 
 def rank() -> int:
@@ -34,9 +40,47 @@ def world() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
-def all_reduce(tensor, how):
-    """Add `tensor` up over the processes, in place; "mean" divides, other ways leave it alone."""
-    if how in ("sum", "mean"):
+def gather(value) -> list:
+    """`value` of every process, in their order; every process must ask."""
+    values = [None] * world()
+    dist.all_gather_object(values, value)
+    return values
+
+
+@contextmanager
+def sharing(part):
+    """Inside the `with` block, the running batch is spread over the processes.
+
+    Args:
+        part: Rows here by rows in all.
+    """
+    global share
+    share = part
+    try:
+        yield
+    finally:
+        share = None
+
+
+def total(count):
+    """A `count` (a tensor) over the whole of the running batch."""
+    return summed(count.detach() * (share > 0))  # a process without rows may have borrowed some
+
+
+def summed(tensor):
+    """The sum of a tensor over the processes, through which gradients flow."""
+    return _Summed.apply(tensor)
+
+
+class _Summed(torch.autograd.Function):
+    """A part counts in the losses of all processes, so their gradients add up, too."""
+
+    @staticmethod
+    def forward(ctx, tensor):
+        tensor = tensor.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(tensor)
-        if how == "mean":
-            tensor.div_(world())
+        return tensor
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return _Summed.forward(ctx, gradient)

@@ -233,12 +233,6 @@ class CompiledMetrics:
         for _, metric in self._compiled.all_metrics()[1:]:
             metric.reset_state()
 
-    def reduce_states(self, reduce):
-        """Combine the sums of several processes, as `Metric.reduce_states` does."""
-        for _, metric in self._compiled.all_metrics():
-            if metric is not self._compiled.loss_mean:
-                metric.reduce_states(reduce)
-
     @property
     def variables(self):
         return [v for _, m in self._compiled.all_metrics()[1:] for v in m.variables]

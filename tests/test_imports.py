@@ -30,7 +30,7 @@ ROWS = [
     ["initializers", "regularizers", "constraints"],
     ["backend"],
     ["layers", "losses", "metrics", "optimizers", "datasets", "preprocessing", "_data"],
-    ["callbacks", "_step", "mixed_precision"],
+    ["callbacks", "_step", "_together", "mixed_precision"],
     ["_training"],
     ["saving"],
     ["models"],
@@ -39,7 +39,16 @@ ROWS = [
 ]
 # The two halves: what is computed, and how it is trained. They meet in models.
 LAYERS = {"layers", "activations", "initializers", "regularizers", "constraints", "_graph"}
-TRAINING = {"_data", "_step", "_training", "callbacks", "losses", "metrics", "optimizers"}
+TRAINING = {
+    "_data",
+    "_step",
+    "_together",
+    "_training",
+    "callbacks",
+    "losses",
+    "metrics",
+    "optimizers",
+}
 ENGINE = {"_training"}
 MAY_IMPORT_LIGHTNING = {"_training", "callbacks", "_flags"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from abc import ABC, abstractmethod
-from itertools import chain, repeat, starmap, tee
+from itertools import chain, islice, repeat, starmap, tee
 from typing import Any
 
 import torch
@@ -45,12 +45,13 @@ class Batches(ABC):
     steps: int | None = None
     rows: int | None = None
     batch_size: int | None = None
-    loader = None
+    loader: Any = None
     guard: Any = None
     seed = 0
     epoch = 0
     device: torch.device | None = None
     rank, world = 0, 1
+    _turn, _stride = 0, 1  # which batches are dealt to this process: every `_stride`-th
     _asked: int | None = None  # the user's number of steps
     _first = 0  # where the next pass begins
     _offset = 0  # first batch of the running epoch in the pass over the data
@@ -98,8 +99,17 @@ class Batches(ABC):
         return self
 
     def share(self, rows):
-        """Begin and end of this process's part of a batch of `rows`."""
-        return rows * self.rank // self.world, rows * (self.rank + 1) // self.world
+        """Begin and end of this process's part of a batch of `rows`; the first is never empty."""
+        return -(-rows * self.rank // self.world), -(-rows * (self.rank + 1) // self.world)
+
+    def deal(self, rank, world):
+        """From now on give every `world`-th batch, whole: where no gradient has to be shared.
+
+        Whatever is computed of a batch is then what a single process computes. There may be no
+        batch for this process. Every process must begin each pass.
+        """
+        self._turn, self._stride = rank, world
+        return self
 
     def on(self, device):
         """From now on give batches on `device`."""
@@ -219,11 +229,13 @@ class Rows(Indexed):
         """Begin and length of this process's part of the batches, as two lazy sequences."""
         size, full = self.batch_size, min(stop, self.rows // self.batch_size)
         low, high = self.share(size)
-        starts = range(first * size + low, full * size + low, size)
-        counts = repeat(high - low, len(starts))
+        starts: Any = range(first * size + low, full * size + low, size)
+        counts: Any = repeat(high - low, len(starts))
         if first < stop and stop > full:
             low, high = self.share(self.rows - full * size)
-            return chain(starts, [full * size + low]), chain(counts, [high - low])
+            starts, counts = chain(starts, [full * size + low]), chain(counts, [high - low])
+        if self._stride > 1:
+            starts, counts = (islice(s, self._turn, None, self._stride) for s in (starts, counts))
         return starts, counts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import warnings
 import weakref
@@ -9,12 +10,13 @@ from abc import abstractmethod
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader, IterableDataset, default_collate
 
 from lightkeras._config import _outside
 from lightkeras._data._batches import Batches, Indexed, Rows, to_device
 from lightkeras._data._convert import leaves, tensors
 from lightkeras._data._weights import weight_tree
+from lightkeras._ranks import gather
 from lightkeras._tree import map_structure
 
 __all__ = ["Made", "MapDataset", "PyBatches", "Stream", "unpack"]
@@ -188,7 +190,8 @@ class PyBatches(Made, Indexed):
             self._permutation(self.total, number).tolist() if self.shuffle else range(self.total)
         )
         self._begin()
-        for step, batch in enumerate(self._make(order[self._offset + first : stop], number), first):
+        order = order[self._offset + first : stop][self._turn :: self._stride]
+        for step, batch in enumerate(self._make(order, number), first):
             converted = self.convert(batch)
             self._sizes[step] = self._read_rows
             yield converted
@@ -304,12 +307,33 @@ class Stream(Made):
 
     def _batches(self, epoch, first):
         self._begin()
+        if self._stride > 1 and _reads_by_index(self.loader):
+            yield from map(self.convert, self._dealt_loader())
+        else:
+            yield from self._converted(epoch, first)
+        self._finish()
+
+    def _converted(self, epoch, first):
         for step, batch in enumerate(self._read(epoch)):
-            if step >= first:
+            if step >= first and step % self._stride == self._turn:
                 converted = self.convert(batch)
                 self._sizes[step] = self._read_rows
                 yield converted
-        self._finish()
+
+    def _dealt_loader(self):
+        """The user's loader with the batches of this process only, so that reading is shared.
+
+        Samplers may draw, each process by itself: the order of the first process is everyone's.
+        """
+        name = "sampler" if self.loader.batch_sampler is None else "batch_sampler"
+        picks = None
+        if self._turn == 0:
+            picks = list(itertools.islice(getattr(self.loader, name), self.steps))
+        picks = gather(picks)[0]
+        mine = copy.copy(self.loader)
+        mine.__dict__[name] = picks[self._turn :: self._stride]  # a DataLoader refuses setattr
+        self._running = None
+        return mine
 
     def _read(self, epoch):
         """The user's batches of one epoch."""
@@ -366,6 +390,11 @@ class Stream(Made):
             f"{self.name} gave no batches. At least one is accepted. Look at it with "
             f"next(iter({self.name}))."
         )
+
+
+def _reads_by_index(loader):
+    """Whether a DataLoader looks up rows, so that it may be told which."""
+    return loader is not None and not isinstance(loader.dataset, IterableDataset)
 
 
 def _set_epoch(loader, epoch):

@@ -10,6 +10,7 @@ optimization. Both ways give the same numbers.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import warnings
@@ -153,7 +154,7 @@ def _trainer(flags, theirs, epochs, validation_freq):
     """A Trainer that writes nothing and draws nothing unless its flags say so."""
     defaults = {
         "accelerator": "auto",
-        "devices": 1,
+        **_devices(),
         "logger": False,
         "enable_checkpointing": any(isinstance(c, L.callbacks.Checkpoint) for c in theirs),
         "enable_progress_bar": any(isinstance(c, L.callbacks.ProgressBar) for c in theirs),
@@ -162,6 +163,14 @@ def _trainer(flags, theirs, epochs, validation_freq):
         "check_val_every_n_epoch": validation_freq if isinstance(validation_freq, int) else 1,
     }
     return L.Trainer(**{**defaults, **flags}, max_epochs=epochs, callbacks=theirs)
+
+
+def _devices():
+    """One device, or those whose processes torchrun has started."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return {"devices": 1}
+    world, here = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    return {"devices": here, "num_nodes": world // here}
 
 
 def _steps_at_a_time(model, train, trainer, flags, theirs):

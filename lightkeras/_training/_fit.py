@@ -6,10 +6,10 @@ import torch
 
 from lightkeras import _data
 from lightkeras._device import use_device
-from lightkeras._ranks import all_reduce, world
-from lightkeras._training._lightning import LightningModel, Sums, scaled
+from lightkeras._together import keep_sums
+from lightkeras._training._lightning import LightningModel, scaled
 from lightkeras._training._loaders import TOKEN, Chunk, Loader, Once
-from lightkeras._tree import flatten
+from lightkeras._training._parts import Parts
 
 __all__ = ["Fit", "shown_steps"]
 
@@ -24,6 +24,8 @@ class Fit(LightningModel):
         state["group"] = group
         state["chunk"] = chunk
         state["step"] = 0  # batches done in this epoch
+        state["processes"] = trainer.world_size
+        state["parts"] = None  # of batches, where there are several processes
         state["val_logs"] = {}
         state["last_logs"] = {}
         state["val_epochs"] = None if isinstance(validation_freq, int) else set(validation_freq)
@@ -36,7 +38,7 @@ class Fit(LightningModel):
 
     def train_loader(self):
         if self.trainer_shards():
-            return self.train_batches.loader or Loader(self.train_batches, 0)
+            return self.train_batches.loader
         return Loader(self.train_batches, self.chunk)
 
     def val_loader(self):
@@ -44,7 +46,7 @@ class Fit(LightningModel):
 
     def trainer_shards(self):
         """Whether a user's DataLoader goes to Lightning as it is, to be spread over processes."""
-        return self.chunk == 0 and self.train_batches.loader is not None and world() > 1
+        return self.train_batches.loader is not None and self.processes > 1
 
     def transfer_batch_to_device(self, batch, device, dataloader_idx):
         if isinstance(batch, Chunk) or batch is TOKEN:
@@ -89,23 +91,21 @@ class Fit(LightningModel):
             counter.completed += steps
 
     def _lightning_step(self, batch):
-        model, batch = self.model, _data.unpack(batch)
         with use_device(self.device):
-            if self.automatic_optimization:
-                loss, y_pred = model._loss_of(*batch)
-                model._update_metrics(batch[0], batch[1], y_pred, batch[2])
-                return scaled(self._shared(loss, batch), model)
-            self.__dict__["mine"] = flatten(batch[0])[0].shape[0]
-            model._run_step("train")(*batch)
+            if self.parts is not None:
+                return self.parts.step(self._step, batch, self.step)
+            return self._step(*_data.unpack(batch))
+
+    def _step(self, x, y, w):
+        """The loss of a batch; None where a step of the user's own has done it all."""
+        model = self.model
+        if self.automatic_optimization:
+            loss, y_pred = model._loss_of(x, y, w)
+            model._update_metrics(x, y, y_pred, w)
+            return scaled(loss, model)
+        model._run_step("train")(x, y, w)
         self._count(1)
         return None
-
-    def _shared(self, loss, batch):
-        """Weight of this process's share of the batch: gradients are averaged over processes."""
-        if world() == 1 or self.trainer_shards():
-            return loss
-        mine = flatten(batch[0])[0].shape[0]
-        return loss * (mine * world() / self.train_batches.global_rows(self.step))
 
     def on_train_batch_start(self, batch, batch_idx):
         if self.chunk == 0 and self.batch_hooks:
@@ -117,12 +117,18 @@ class Fit(LightningModel):
             if self.batch_hooks:
                 self.group.on_train_batch_end(self.step - 1, self.model._logs())
             self.group.progress(self.step, self.model._logs)
-        if self.model.stop_training:
-            self.trainer.should_stop = True
+        if self.batch_hooks or self.parts is None:
+            self._stop_if_asked()
         if self.trainer.is_last_batch and self.trainer.callbacks:
             # Lightning's callbacks come before us at the end of an epoch and look for its values.
             self.__dict__["_train_logs"] = logs = self._reduced_logs()
             self._tell(logs)
+
+    def _stop_if_asked(self):
+        """Stop where a callback wants to; on one process is enough."""
+        stop = self.model.stop_training
+        if stop if self.parts is None else self.parts.any(stop):
+            self.trainer.should_stop = True
 
     def _tell(self, logs):
         self.log_dict({k: v for k, v in logs.items() if isinstance(v, float)}, batch_size=1)
@@ -134,23 +140,20 @@ class Fit(LightningModel):
         if self.val_batches is not None:
             self.val_batches.on(device)
             self.val_batches.limit(shown_steps(self.val_batches.steps, self._val_limit()))
-        if not self.trainer_shards():
-            self.train_batches.on(device)
-        if world() > 1:
-            self._agree_on_seed()
-            self.train_batches.shard(self.trainer.global_rank, world())
+        self.train_batches.on(device)
+        if self.processes > 1:
+            synchronize = getattr(self.trainer.strategy, "_layer_sync", None) is not None
+            parts = Parts(self.model, self.train_batches, self.trainer_shards(), synchronize)
+            self.__dict__["parts"] = parts
 
     def _val_limit(self):
         limits = self.trainer.limit_val_batches
         # Lightning counts our one stand-in batch; the limit is about the batches behind it.
         return limits[0] if isinstance(limits, list) else limits
 
-    def _agree_on_seed(self):
-        self.train_batches.seed = self.trainer.strategy.broadcast(self.train_batches.seed)
-
     def on_train_start(self):
-        if world() > 1 and self.model._overrides("train_step") and not self.trainer_shards():
-            self._share_gradients()
+        if self.parts is not None:
+            self.parts.begin(own_step=not self.automatic_optimization)
         self.group.on_train_begin({})
 
     def on_train_epoch_start(self):
@@ -163,6 +166,8 @@ class Fit(LightningModel):
         self.__dict__["val_logs"] = {}
         self.model.train()
         self.model.reset_metrics()
+        if self.parts is not None:
+            self.parts.had_rows = False
         self.group.on_epoch_begin(epoch, {})
 
     def on_train_epoch_end(self):
@@ -171,17 +176,20 @@ class Fit(LightningModel):
             self.val_logs.update(self._validated())
         logs = {**logs, **self.val_logs}
         self.train_batches.end()
+        if self.parts is not None:
+            self.parts.same_buffers()
         self.group.on_epoch_end(self.current_epoch, logs)
         self.__dict__["last_logs"] = logs
         self._tell(logs)
-        if self.model.stop_training:
-            self.trainer.should_stop = True
+        self._stop_if_asked()
 
     def on_train_end(self):
         optimizer = self.model._compiled.optimizer
         if getattr(optimizer, "use_ema", False):
             optimizer.finalize_variable_values(self.model.trainable_weights)
         self.group.on_train_end(dict(self.last_logs))
+        if self.parts is not None:
+            self.parts.finish()
 
     def on_validation_epoch_start(self):
         if not self.__dict__.get("_train_logs"):
@@ -194,44 +202,16 @@ class Fit(LightningModel):
         self._tell(self.val_logs)
 
     def _validated(self):
-        sums = Sums(self.model)
+        if self.parts is not None:
+            self.parts.same_buffers()
+        put_back = keep_sums(self.model)
         logs = self.model._evaluate(self.val_batches, self.group, shows=False)
-        sums.restore()
+        put_back()
         return {f"val_{name}": value for name, value in logs.items()}
 
     def _reduced_logs(self):
-        """Logs of the epoch; sums of several processes are added before they are read."""
-        model = self.model
-        if world() == 1:
-            return model._logs()
-        own = model._overrides("train_step")
-        moved = model.metrics if own else model._all_metrics()
-        for metric in moved:
-            if hasattr(metric, "reduce_states"):
-                metric.reduce_states(all_reduce)
-        logs = model._logs()
-        if own:  # the step read its metrics before they were added up
-            for metric in moved:
-                value = metric.result()
-                logs.update(
-                    _floats(value if isinstance(value, dict) else {metric.name: value}, logs)
-                )
-        return logs
-
-    def _share_gradients(self):
-        """Average the gradients of a `train_step` of the user's own over the processes.
-
-        Its `backward` runs outside of what DDP watches. A hook sees each gradient before it is
-        added to the parameter, so it does not matter how the step uses it.
-        """
-
-        def share(gradient):
-            gradient = gradient * (self.mine / self.train_batches.global_rows(self.step))
-            torch.distributed.all_reduce(gradient)
-            return gradient
-
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        self.__dict__["hooks"] = [p.register_hook(share) for p in trained]
+        """Logs of the epoch, of all processes."""
+        return self.model._logs() if self.parts is None else self.parts.logs()
 
     # ---- the end ------------------------------------------------------------------------------
 
@@ -252,8 +232,8 @@ class Fit(LightningModel):
     def done(self):
         """Let go of the Trainer, of hooks, and of threads that read ahead."""
         self._trainer = None
-        for hook in self.__dict__.pop("hooks", ()):
-            hook.remove()
+        if self.parts is not None:
+            self.parts.end()
         for batches in (self.train_batches, self.val_batches):
             if batches is not None:
                 batches.end()
@@ -264,8 +244,3 @@ def shown_steps(steps, limit):
     if steps is None:
         return limit if isinstance(limit, int) else None
     return min(steps, limit) if isinstance(limit, int) else int(steps * limit)
-
-
-def _floats(named, wanted):
-    """Those of the values that are `wanted`, as floats."""
-    return {name: float(value) for name, value in named.items() if name in wanted}

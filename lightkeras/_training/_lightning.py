@@ -6,8 +6,10 @@ import lightning.pytorch as L
 import torch
 
 from lightkeras import _data
+from lightkeras._ranks import world
+from lightkeras._together import averaged_logs, keep_sums
 
-__all__ = ["LightningModel", "Sums", "scaled"]
+__all__ = ["LightningModel", "scaled"]
 
 
 class LightningModel(L.LightningModule):
@@ -49,25 +51,24 @@ class LightningModel(L.LightningModule):
 
     def on_train_epoch_end(self):
         # Validation ran in between and used the same sums, so training's were kept.
-        logs = self.__dict__.pop("_train_logs", None) or self.model._logs()
-        self.log_dict(logs, sync_dist=True)
+        logs = self.__dict__.pop("_train_logs", None) or _all_logs(self.model)
+        self.log_dict(logs)
 
     def on_validation_epoch_start(self):
         if self.model._compiled.parts is not None:
-            self.__dict__["_train_logs"] = self.model._logs()
-        self.__dict__["_sums"] = Sums(self.model)
+            self.__dict__["_train_logs"] = _all_logs(self.model)
+        self.__dict__["_put_back"] = keep_sums(self.model)
         self.model.reset_metrics()
 
     def on_validation_epoch_end(self):
-        logs = {f"val_{k}": v for k, v in self.model._logs().items()}
-        self.log_dict(logs, sync_dist=True)
-        self._sums.restore()
+        self.log_dict({f"val_{k}": v for k, v in _all_logs(self.model).items()})
+        self._put_back()
 
     def on_test_epoch_start(self):
         self.model.reset_metrics()
 
     def on_test_epoch_end(self):
-        self.log_dict({f"test_{k}": v for k, v in self.model._logs().items()}, sync_dist=True)
+        self.log_dict({f"test_{k}": v for k, v in _all_logs(self.model).items()})
 
     def setup(self, stage):
         """Before Lightning asks for the optimizer, the weights must exist."""
@@ -100,16 +101,6 @@ def scaled(loss, model):
     return optimizer.scale_loss(loss) if scales else loss
 
 
-class Sums:
-    """What the metrics have added up, kept while validation uses the same ones."""
-
-    def __init__(self, model):
-        self.model = model
-        self.kept = [(v, v.clone()) for m in model.metrics for v in getattr(m, "variables", ())]
-        self.logs = model.__dict__.get("_step_logs")
-
-    def restore(self):
-        with torch.no_grad():
-            for variable, value in self.kept:
-                variable.data = value
-        self.model.__dict__["_step_logs"] = self.logs
+def _all_logs(model):
+    """Logs of the sums of all processes."""
+    return model._logs() if world() == 1 else averaged_logs(model, 1.0)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightkeras import _registry, dtype_policies
+from lightkeras import _ranks, _registry, dtype_policies
 from lightkeras._config import Configured
 from lightkeras._dtypes import dtype_name, floatx, torch_dtype
 from lightkeras._tree import map_structure
@@ -355,6 +355,9 @@ def _quoted(name):
 
 
 # ---- weights and reduction --------------------------------------------------------------------
+# Where a batch is spread over processes, the engine adds up their losses, each times its share of
+# the rows (`_ranks.share`). For a mean over rows that is the mean of the whole batch; what is
+# divided by something else, or by nothing, is corrected here.
 
 
 def reduce_weighted(values, sample_weight=None, mask=None, reduction="sum_over_batch_size"):
@@ -367,15 +370,23 @@ def reduce_weighted(values, sample_weight=None, mask=None, reduction="sum_over_b
     if reduction is None or reduction == "none" or values.ndim == 0:
         return values
     if reduction == "mean_with_sample_weight" and sample_weight is not None:
-        return divide_no_nan(values.sum(), sample_weight.sum())
-    return values.mean() if reduction != "sum" and values.numel() else values.sum()
+        weight = sample_weight.sum()
+        if _ranks.share is not None:
+            weight = _ranks.total(weight) * _ranks.share
+        return divide_no_nan(values.sum(), weight)
+    if reduction != "sum" and values.numel():
+        return values.mean()
+    return values.sum() / (_ranks.share or 1.0)
 
 
 def masked_weight(sample_weight, mask, values, is_mean=False):
     """Weight 0 where the mask is False, combined with `sample_weight`."""
     weight = torch.as_tensor(mask, dtype=values.dtype, device=values.device)
     if is_mean:  # the mean over all entries becomes the mean over those that are kept
-        weight = weight * (weight.numel() / weight.sum().clamp(min=1))
+        size, kept = weight.numel(), weight.sum()
+        if _ranks.share is not None:
+            size, kept = size / (_ranks.share or 1.0), _ranks.total(kept)
+        weight = weight * (size / kept.clamp(min=1))
     if sample_weight is None:
         return weight
     weight, sample_weight = row_weights(weight, as_weight(sample_weight, values))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lightkeras import _registry
+from lightkeras import _ranks, _registry
 from lightkeras.losses._base import Loss, mismatch, same_rank
 
 __all__ = ["TorchLoss", "is_torch_loss"]
@@ -79,4 +79,7 @@ class TorchLoss(Loss):
             y_true, y_pred = same_rank(y_true, y_pred)
             if y_true.shape != y_pred.shape:
                 raise mismatch(type(self.module).__name__, y_true.shape, y_pred.shape)
-        return self.module(y_pred, y_true)
+        loss = self.module(y_pred, y_true)
+        if _ranks.share is not None and self.module.reduction == "sum":
+            loss = loss / (_ranks.share or 1.0)
+        return loss

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightkeras import _registry
+from lightkeras import _ranks, _registry
 from lightkeras._config import Configured
 from lightkeras._dtypes import dtype_name, torch_dtype
 from lightkeras._variable import State
@@ -81,7 +81,8 @@ class Metric(Configured):
             shape: Its shape.
             initializer: Its values at first; `reset_state` sets them to 0.
             dtype: `floatx()` by default.
-            aggregation: How the values of several processes combine: "sum", "mean", or None.
+            aggregation: How the values of several processes combine: "sum", "mean", "max", "min",
+                or None, where each keeps its own.
             name: Its name.
 
         Raises:
@@ -141,21 +142,43 @@ class Metric(Configured):
                 variable.data = variable.data.to(device)
         return self
 
-    def reduce_states(self, reduce):
-        """Combine the states of several processes.
+    # ---- several processes ----------------------------------------------------------------------
 
-        Args:
-            reduce: `reduce(tensor, how)` combines a tensor over all processes, in place; `how`
-                is "sum", "mean" or what else `add_variable` was told.
-        """
-        for variable, how in zip(self._variables, self._aggregations, strict=True):
-            if how not in (None, "none"):
-                reduce(variable, how)
-        for metric in self._nested():
-            metric.reduce_states(reduce)
+    def _local_state(self):
+        """What this process has added up, for `_merge` in the others."""
+        own = [v.detach().cpu().as_subclass(Tensor) for v in self._variables]
+        return own, [metric._local_state() for metric in self._nested()]
+
+    def _merge(self, states):
+        """Take over the `_local_state` of several processes, combined."""
+        states = [s for s in states if len(s[0]) == len(self._variables)]  # made at an update
+        for i, (variable, how) in enumerate(zip(self._variables, self._aggregations, strict=True)):
+            if how in _COMBINED:
+                variable.copy_(_COMBINED[how](torch.stack([own[i] for own, _ in states])))
+        for i, metric in enumerate(self._nested()):
+            metric._merge([nested[i] for _, nested in states])
+
+    def _keep(self):
+        """A function that puts the state back as it is now."""
+        kept = [(v, v.detach().clone()) for v in self.variables]
+
+        def put_back():
+            for variable, value in kept:
+                variable.data = value
+
+        return put_back
 
     def __repr__(self):
         return f"<{type(self).__name__} name={self.name}>"
+
+
+# How the values of several processes, stacked, become one.
+_COMBINED = {
+    "sum": lambda values: values.sum(0),
+    "mean": lambda values: values.mean(0),
+    "max": lambda values: values.amax(0),
+    "min": lambda values: values.amin(0),
+}
 
 
 def _initial(initializer, shape, dtype):
@@ -328,7 +351,7 @@ class Mean(_Reduction):
             values = self._tensor(values)
         size = values.numel()
         if size:
-            rows = values.shape[0] if values.ndim else 1
+            rows = values.shape[0] if values.ndim else _ranks.share or 1  # a mean of the batch
             self.total.add_(values.sum(dtype=self._dtype), alpha=rows / size)
             self.count.add_(rows)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+import torch
+
 from lightkeras import _registry
 from lightkeras.losses._base import same_rank
 from lightkeras.metrics._base import Metric, as_tensor
@@ -30,7 +32,7 @@ class TorchMetric(Metric):
 
     Targets come as Keras has them: class numbers `(batch, 1)` become `(batch,)`, one-hot rows of
     a metric for several classes become class numbers, and the axis of the classes, our last,
-    moves to where torchmetrics expects it. Over several processes it reduces itself, in `result`.
+    moves to where torchmetrics expects it. The sums of several processes are combined as it says.
 
     Args:
         metric: An object of torchmetrics.
@@ -47,6 +49,12 @@ class TorchMetric(Metric):
         self._direction = None if higher is None else "up" if higher else "down"
         self._classifies = ".classification" in type(metric).__module__
         self._multiclass = type(metric).__name__.startswith("Multiclass")
+        for part in self._parts():  # one process may read a value while the others do not
+            part.sync_on_compute = part._to_sync = False
+
+    def _parts(self):
+        """The metric and those that it is made of."""
+        return [m for m in self.metric.modules() if is_torchmetric(m)]
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Take a batch into account."""
@@ -83,3 +91,53 @@ class TorchMetric(Metric):
         """Move the state to a device, in place; returns the metric."""
         self.metric.to(device)
         return self
+
+    # ---- several processes ----------------------------------------------------------------------
+
+    def _local_state(self):
+        return [
+            {name: _on_cpu(getattr(part, name)) for name in part._reductions}
+            if part._update_count
+            else None
+            for part in self._parts()
+        ]
+
+    def _merge(self, states):
+        for part, all_states in zip(self._parts(), zip(*states, strict=True), strict=True):
+            updated = [state for state in all_states if state is not None]
+            for name, how in part._reductions.items() if updated else ():
+                value = _combined([state[name] for state in updated], how)
+                setattr(part, name, _on(value, part.device))
+            part._computed = None
+
+    def _keep(self):
+        names = ("_computed", "_update_count")
+        kept = []
+        for part in self._parts():
+            values = {name: getattr(part, name) for name in (*names, *part._reductions)}
+            kept.append((part, {k: list(v) if type(v) is list else v for k, v in values.items()}))
+
+        def put_back():
+            for part, values in kept:
+                for name, value in values.items():
+                    setattr(part, name, value)
+
+        return put_back
+
+
+def _on(value, device):
+    return [t.to(device) for t in value] if isinstance(value, list) else value.to(device)
+
+
+def _on_cpu(value):
+    return _on(value, "cpu")
+
+
+def _combined(values, how):
+    """States of several processes as one, by the rule that torchmetrics has for it."""
+    if isinstance(values[0], list):
+        return [t for value in values for t in value]
+    if len(values) == 1:
+        return values[0]
+    stacked = torch.stack(values)
+    return stacked if how is None else how(stacked)

@@ -13,7 +13,9 @@ from lightkeras import _data
 from lightkeras._config import modernize, unexpected
 from lightkeras._device import use_device
 from lightkeras._flags import environment_flags, known_flags
+from lightkeras._ranks import rank, world
 from lightkeras._step import Compiled
+from lightkeras._together import agree, in_order, last_logs
 from lightkeras._tree import map_structure
 from lightkeras.callbacks._base import callback_list
 from lightkeras.layers._layer import training_mode
@@ -302,6 +304,8 @@ class Trainable(Steps):
             x, y, sample_weight, batch_size=batch_size, steps=steps, caller="evaluate"
         )
         self._prepare(batches, training=False)
+        if world() > 1:
+            agree("evaluate", batches)
         group = callback_list(callbacks, self, verbose, steps=batches.steps)
         logs = self._evaluate(batches, group)
         return self._flat(logs, return_dict)
@@ -310,20 +314,20 @@ class Trainable(Steps):
         """Logs of one pass over `batches`; validation inside `fit` shows no progress of its own."""
         self.reset_metrics()
         self.__dict__["_step_logs"] = None
-        batches = batches.on(device_of(self))
+        step, stride = _turns(batches.on(device_of(self)))
         group.on_test_begin({})
-        run, hooks, step = self._run_step("test"), group.wants_test_batches, 0
+        run, hooks = self._run_step("test"), group.wants_test_batches
         with torch.no_grad(), training_mode(self, False), use_device(device_of(self)):
             for x, y, w in batches:
                 if hooks:
                     group.on_test_batch_begin(step, {})
                 run(x, y, w)
-                step += 1
                 if hooks:
-                    group.on_test_batch_end(step - 1, self._logs())
+                    group.on_test_batch_end(step, self._logs())
                 if shows:
-                    group.progress(step, self._logs)
-        logs = self._logs()
+                    group.progress(step + 1, self._logs)
+                step += stride
+        logs = self._logs() if stride == 1 else last_logs(self, step - stride + 1)
         group.on_test_end(logs)
         return logs
 
@@ -341,22 +345,26 @@ class Trainable(Steps):
             x, batch_size=batch_size, steps=steps, caller="predict", allow_empty=True
         )
         _checks.check_inputs(self, batches)
+        if world() > 1:
+            agree("predict", batches)
         group = callback_list(callbacks, self, verbose, steps=batches.steps)
         group.on_predict_begin({})
-        device, outputs, step = device_of(self), [], 0
+        outputs = []
         run, own = self._runner(), self._overrides("predict_step")
         hooks = group.wants_predict_batches
-        batches = batches.on(device)
+        step, stride = _turns(batches.on(device_of(self)))
         with torch.no_grad(), training_mode(self, False), use_device(device_of(self)):
             for bx, _, _ in batches:
                 if hooks:
                     group.on_predict_batch_begin(step, {})
                 y_pred = self.predict_step(pack_x_y_sample_weight(bx)) if own else run(bx)
                 outputs.append(map_structure(_to_host, y_pred))
-                step += 1
                 if hooks:
-                    group.on_predict_batch_end(step - 1, {"outputs": outputs[-1]})
-                group.progress(step, None)
+                    group.on_predict_batch_end(step, {"outputs": outputs[-1]})
+                group.progress(step + 1, None)
+                step += stride
+        if stride > 1:
+            outputs = in_order(outputs)
         if not outputs:
             outputs.append(self._no_rows(batches))
         group.on_predict_end({})
@@ -457,6 +465,15 @@ def _old_arguments(flags):
     before = set(flags)
     modernize(["fit"], flags, current)
     return {k: flags.pop(k) for k in list(flags) if k in current and k not in before}
+
+
+def _turns(batches):
+    """(number of this process's first batch, distance to the next); each one is dealt whole."""
+    stride = world()
+    if stride == 1:
+        return 0, 1
+    batches.deal(rank(), stride)
+    return rank(), stride
 
 
 def _to_host(tensor):

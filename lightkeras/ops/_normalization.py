@@ -8,7 +8,7 @@ import warnings
 import torch
 import torch.nn.functional as F
 
-from lightkeras import config
+from lightkeras import _ranks, config
 from lightkeras._config import _outside
 from lightkeras._dtypes import result_type, torch_dtype
 from lightkeras._registry import did_you_mean
@@ -65,14 +65,9 @@ def _over_all(x, axes):
 
 def over_processes(total, count, synchronized):
     """Sums over all processes, through which gradients flow."""
-    dist = torch.distributed
-    if not (synchronized and dist.is_available() and dist.is_initialized()):
+    if not synchronized or _ranks.world() == 1:
         return total, count
-    from torch.distributed.nn.functional import all_reduce
-
-    count = count.clone()
-    dist.all_reduce(count)
-    return all_reduce(total), count
+    return _ranks.summed(total), _ranks.summed(count)
 
 
 @op("x", "mean", "variance", "offset", "scale", keras="BatchNorm")

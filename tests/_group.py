@@ -1,0 +1,78 @@
+"""Functions on a group of processes, for tests: forked from this one, with all that is loaded.
+
+They find what torchrun would have set up, and Lightning joins them without starting others.
+"""
+
+import os
+import pickle
+import socket
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+
+def on_group(world, work, *args, timeout=240):
+    """`work(*args)` on `world` processes at once; its results by rank.
+
+    Raises:
+        AssertionError: a process failed (with its traceback), or did not end.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        context = mp.get_context("fork")
+        port = _free_port()
+        processes = [
+            context.Process(target=_member, args=(rank, world, port, folder, work, args))
+            for rank in range(world)
+        ]
+        for process in processes:
+            process.start()
+        _join(processes, time.monotonic() + timeout)
+        results = [_read(Path(folder, str(rank))) for rank in range(world)]
+    failed = [f"rank {r}: {text}" for r, (good, text) in enumerate(results) if not good]
+    assert not failed, "\n".join(failed)
+    return [value for _, value in results]
+
+
+def _join(processes, end):
+    for process in processes:
+        process.join(max(end - time.monotonic(), 0))
+    for process in processes:
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+def _read(path):
+    return pickle.loads(path.read_bytes()) if path.exists() else (False, "did not end")
+
+
+def _free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def _member(rank, world, port, folder, work, args):
+    os.environ.update(
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        GROUP_RANK="0",
+        WORLD_SIZE=str(world),
+        LOCAL_WORLD_SIZE=str(world),
+        MASTER_ADDR="127.0.0.1",
+        MASTER_PORT=str(port),
+        TORCHELASTIC_RUN_ID="test",
+    )
+    try:
+        dist.init_process_group("gloo", rank=rank, world_size=world)
+        result = (True, work(*args))
+    except BaseException:
+        result = (False, traceback.format_exc())
+    part = Path(folder, f"{rank}.part")
+    part.write_bytes(pickle.dumps(result))
+    os.replace(part, Path(folder, str(rank)))
+    os._exit(0)  # nothing of the test process is to be tidied up here
