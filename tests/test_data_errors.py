@@ -79,6 +79,11 @@ ENCODE = (
     "Only numbers are accepted. Encode it, for example with sklearn's LabelEncoder, "
     "pandas.factorize or a StringLookup layer."
 )
+ENCODE_X = (
+    "Only numbers are accepted. Encode it, for example with sklearn's LabelEncoder, "
+    "pandas.factorize or a StringLookup or TextVectorization layer after "
+    "Input((1,), dtype='string')."
+)
 FILL = "Only numbers are accepted. Fill them or drop the rows, for example with fillna(0)."
 SPLIT = (
     "A fraction of the rows is accepted, from 0 to less than 1. "
@@ -157,14 +162,20 @@ ERRORS = [
     (lambda: batches(X, put(-1e39, 1, "float64")), "y has values that exceed float32."),
     # what is no number
     (lambda: batches(X, ["cat", "dog"] * 4), f"y holds text ('cat', 'dog'). {ENCODE}"),
-    (lambda: batches(np.array([b"a"])), f"x holds text (b'a'). {ENCODE}"),
-    (lambda: batches(np.array([1, "a"], dtype=object)), f"x holds text ('a'). {ENCODE}"),
+    (lambda: batches(X[:1], np.array([b"a"])), f"y holds text (b'a'). {ENCODE}"),
+    (lambda: batches(np.array([1, "a"], dtype=object)), f"x holds text ('a'). {ENCODE_X}"),
     (
         lambda: batches(pd.DataFrame({"age": [1.0, 2], "sex": ["m", "f"]})),
-        f"x['sex'] holds text ('f', 'm'). {ENCODE}",
+        f"x['sex'] holds text ('f', 'm'). {ENCODE_X}",
     ),
     (lambda: batches(X[:2], pd.Series(["a", "b"], dtype="category")), "y holds text ('a', 'b')."),
-    (lambda: batches(["x" * 50]), f"x holds text ('{'x' * 20}')."),
+    (lambda: batches(X[:1], ["x" * 50]), f"y holds text ('{'x' * 20}')."),
+    (lambda: batches(np.array(["a", None], object)), "x has missing values among its strings."),
+    (
+        lambda: batches(pd.DataFrame({"sex": ["m", "f"], "age": [1.0, 2]})),
+        "x is a frame of strings and numbers. Columns of strings have an Input of their own. "
+        "Write dict(x) for Inputs named as the columns, or encode them.",
+    ),
     (
         lambda: batches(X, [1, None, 2] + [0] * 5),
         f"y has missing values, the first in row 1. {FILL}",

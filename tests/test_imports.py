@@ -22,7 +22,7 @@ HEAVY |= {"pandas", "safetensors", "scipy", "tensorboard", "keras", "tensorflow"
 ROWS = [
     ["__init__"],  # loads the rest lazily
     ["_registry", "_tree", "_device", "_ranks"],
-    ["_config", "_dtypes", "_flags", "_progress", "_sampling", "_spatial", "_variable"],
+    ["_config", "_dtypes", "_flags", "_progress", "_sampling", "_spatial", "_text", "_variable"],
     ["dtype_policies", "_graph"],
     ["activations", "config", "random"],
     ["ops"],

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from lightkeras._dtypes import torch_dtype
+from lightkeras._text import Text, as_text, holds_text, refusal
 
 __all__ = ["is_array_like", "is_structure", "leaves", "tensor", "tensors"]
 
@@ -65,6 +66,8 @@ def tensors(value, name, seen=None):
         return tensor(value, name)
     if id(value) not in seen:
         seen[id(value)] = tensor(value, name, check=True)
+    elif type(seen[id(value)]) is Text:
+        return tensor(seen[id(value)], name)  # which refuses strings as y
     return seen[id(value)]
 
 
@@ -94,7 +97,11 @@ def tensor(value, name="x", check=False):
     >>> tensor([1, 2]).dtype, tensor([[0.5]]).dtype
     (torch.int64, torch.float32)
     """
+    if name.startswith("x") and not isinstance(value, (str, bytes)) and holds_text(value):
+        return _text(value, name)
     if isinstance(value, torch.Tensor):
+        if type(value) is Text:
+            raise refusal(value.words.array, name)
         result = value.detach()
     else:
         result = _from_numpy(_plain(_to_numpy(value, name), name))
@@ -106,6 +113,28 @@ def tensor(value, name="x", check=False):
     if result.dtype not in _FLOATX or result.dtype == torch_dtype():
         return result
     return _cast(result, name) if check else result.to(torch_dtype())
+
+
+def _text(value, name):
+    """Strings; whether the model takes them is seen before the first step."""
+    if hasattr(value, "iloc") and value.ndim == 1:
+        value = value.to_numpy()[:, None]  # a series is a column, as it is with numbers
+    if hasattr(value, "iloc"):
+        for column in value.columns:
+            if not holds_text(value[column].to_numpy()):
+                raise TypeError(
+                    f"{name} is a frame of strings and numbers. Columns of strings have an Input "
+                    f"of their own. Write dict({name}) for Inputs named as the columns, or encode "
+                    "them."
+                )
+        value = value.to_numpy()
+    result = as_text(value, name)
+    if result.ndim == 0:
+        raise ValueError(
+            f"{name} is a single string. An array with one row per sample is accepted. "
+            f"Write numpy.array([{name}])."
+        )
+    return result
 
 
 def _cast(wide, name):
@@ -229,11 +258,7 @@ def _not_numbers(array, name):
             f"{name} holds objects of type {other}. Only numbers are accepted. "
             f"Convert it, for example {name}.astype('float32')."
         )
-    shown = ", ".join(repr(v[:20]) for v in sorted(set(texts[:1000]), key=str)[:3])
-    return TypeError(
-        f"{name} holds text ({shown}). Only numbers are accepted. Encode it, for example with "
-        "sklearn's LabelEncoder, pandas.factorize or a StringLookup layer."
-    )
+    return refusal(texts, name)
 
 
 # ---- to torch ---------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from lightkeras._config import Configurable, _outside, arguments, plain, unexpec
 from lightkeras._dtypes import torch_dtype
 from lightkeras._graph import KerasTensor, ShapeTensor, apply, output_spec
 from lightkeras._registry import to_snake, unique_name
+from lightkeras._text import Text, as_text, holds_text, refusal
 from lightkeras._tree import flatten, map_structure
 from lightkeras.layers._shapes import (
     as_shape,
@@ -91,6 +92,7 @@ class Layer(Weighted, metaclass=Configurable):
     _builds_by_running = True  # build() is the default one: it runs call() without numbers
     _makes_mask = False  # compute_mask() gives one even where the input has none
     _casts_ints = False  # integer inputs become the compute dtype (layers with weights do this)
+    _takes_text = False  # strings may go in
     _is_ours = True  # what fails in it is about the input: see `explain`
     input_spec: InputSpec | None = None
 
@@ -104,6 +106,8 @@ class Layer(Weighted, metaclass=Configurable):
         names = list(inspect.signature(cls.call).parameters)[1:]
         users = not cls.__module__.startswith("lightkeras.")
         cls._is_ours = own.get("_is_ours", not users)
+        if users:
+            cls._takes_text = own.get("_takes_text", True)  # a layer inside may
         cls._call_names = tuple(names)
         # Our own layers read self.training; a user's call() is handed the flag.
         cls._takes_training = "training" in names and users
@@ -206,12 +210,16 @@ class Layer(Weighted, metaclass=Configurable):
         """An input in the form the layer computes with: a tensor of its compute dtype."""
         if isinstance(leaf, (np.ndarray, np.generic)):
             if leaf.dtype.kind not in "biufc":
-                return leaf
+                return self._prepared(as_text(leaf)) if holds_text(leaf) else leaf
             leaf = torch.as_tensor(leaf, device=device_of(self))
         if isinstance(leaf, BoundView):
             leaf = leaf.value
         if not isinstance(leaf, Tensor) or leaf.dtype is self._dtype_in or not self.autocast:
             return leaf
+        if type(leaf) is Text:
+            if self._takes_text:
+                return leaf
+            raise refusal(leaf.words.array, f"The input of {type(self).__name__} {self.name!r}")
         if leaf.is_floating_point():
             if torch.is_autocast_enabled(leaf.device.type) and not Layer._mixing:
                 return leaf

@@ -280,6 +280,8 @@ class Identity(Layer):
         anything -> the same
     """
 
+    _takes_text = True
+
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True
@@ -308,6 +310,7 @@ class Lambda(Layer):
 
     _makes_mask = True
     _is_ours = False  # the function is not
+    _takes_text = True
 
     def __init__(self, function, output_shape=None, mask=None, arguments=None, **kwargs):
         super().__init__(**kwargs)

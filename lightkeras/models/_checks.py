@@ -14,6 +14,7 @@ from lightkeras import _data, losses
 from lightkeras._config import _outside
 from lightkeras._graph import Function
 from lightkeras._step import _aligned, _per_output
+from lightkeras._text import Text, refusal
 from lightkeras._tree import flatten, map_structure
 
 __all__ = [
@@ -67,11 +68,25 @@ def check_inputs(model, batches, name="x"):
     for tensor, leaf in zip(model.inputs, model._leaves(x), strict=True):
         if leaf is None:
             continue
+        _check_kind(model, tensor, leaf, name)
         shape = (rows or leaf.shape[0], *leaf.shape[1:])
         if not _fits(tensor.shape, shape) and not _runs(model, x, len(tensor.shape)):
             raise _misfit(model, tensor.shape, shape, name)
     if any(t is not None and t.dtype is torch.uint8 for t in flatten(x)):
         _data.warn_unscaled(x, _takes_bytes(model))
+
+
+def _check_kind(model, tensor, leaf, name):
+    """Strings go to Inputs of strings, and numbers to the others."""
+    if (type(leaf) is Text) == (tensor.dtype == "string"):
+        return
+    if type(leaf) is Text:
+        raise refusal(leaf.words.array, name)
+    raise TypeError(
+        f"{name} holds {str(leaf.dtype).removeprefix('torch.')}, and the Input {tensor.name!r} of "
+        f"{model.name!r} takes strings. Convert it with astype(str), or give the Input another "
+        "dtype."
+    )
 
 
 def _fits(wanted, shape):

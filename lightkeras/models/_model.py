@@ -107,6 +107,7 @@ class Model(Trainable):
             Layer._in_model = False
 
     _builds_by_running = True
+    _takes_text = True
 
     def _compute(self, args, kwargs):
         if self._plan is not None:  # each of its layers follows its own dtype policy

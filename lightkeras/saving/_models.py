@@ -11,7 +11,7 @@ import warnings
 import torch
 
 from lightkeras import __version__, _registry
-from lightkeras.saving import _h5, _json, _objects, _zip
+from lightkeras.saving import _h5, _json, _objects, _walk, _zip
 from lightkeras.saving._errors import LoadError
 from lightkeras.saving._weights import Reader, groups_of, opened
 from lightkeras.saving._write import check_target, is_another_writing, replacing
@@ -94,7 +94,39 @@ def _contents(model, optimizer):
         _zip.METADATA: _json.text_of(metadata).encode(),
         _zip.CONFIG: text.encode(),
         _zip.WEIGHTS: weights.getbuffer(),
+        **_vocabularies(model),
     }
+
+
+def _vocabularies(model):
+    """{member: bytes} of the vocabularies that stand in files of their own."""
+    layers = [(e.path, e.owner) for e in _walk.entries(model) if _has_vocabulary(e.owner)]
+    texts = {_zip.vocabulary_at(path): layer._vocabulary_text() for path, layer in layers}
+    return {member: text.encode() for member, text in texts.items() if text is not None}
+
+
+def _has_vocabulary(layer):
+    return hasattr(layer, "_load_vocabulary_text")
+
+
+def _load_vocabularies(model, data, where):
+    """Give the layers of a model the vocabularies that were stored beside their weights."""
+    layers = {
+        _zip.vocabulary_at(entry.path): entry.owner
+        for entry in _walk.entries(model)
+        if _has_vocabulary(entry.owner)
+    }
+    for member, stored in data.items():
+        if member not in layers:
+            raise LoadError(
+                f"{where} holds {member}, which belongs to no layer of the model. Vocabularies are "
+                "those of its StringLookup, IntegerLookup and TextVectorization layers. Save the "
+                "model again."
+            )
+        try:
+            layers[member]._load_vocabulary_text(stored.decode("utf-8"))
+        except (ValueError, TypeError, OverflowError, RuntimeError) as error:
+            raise LoadError(f"{where}: {member} cannot be used. {error}") from None
 
 
 def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
@@ -134,8 +166,9 @@ def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
                 f"{where} exists and is no .keras archive (a zip file). It is damaged, or was "
                 "renamed. Weights alone are loaded with model.load_weights(...)."
             )
-        data = _zip.members(file, where, [_zip.CONFIG, _zip.METADATA, _zip.WEIGHTS])
-    config = _json.parse(data[_zip.CONFIG], f"{where}: config.json")
+        data = _zip.members(file, where, [_zip.CONFIG, _zip.METADATA, _zip.WEIGHTS], True)
+    data.pop(_zip.METADATA)
+    config = _json.parse(data.pop(_zip.CONFIG), f"{where}: config.json")
     if not compile and isinstance(config, dict):
         config["compile_config"] = None
     with _h5.opened(io.BytesIO(data.pop(_zip.WEIGHTS)), where) as h5:
@@ -143,6 +176,7 @@ def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
         with _registry.weights_from(_Unfilled(reader.nbytes + _SLACK, where)):
             model = _objects.model_from(config, custom_objects, safe_mode, where)
         reader.load(model)
+    _load_vocabularies(model, data, where)
     return model
 
 

@@ -1,8 +1,9 @@
-"""The `.keras` archive: three members, nothing else, nothing unpacked to disk."""
+"""The `.keras` archive: three members, and vocabularies; nothing is unpacked to disk."""
 
 from __future__ import annotations
 
 import io
+import re
 import stat
 import zipfile
 import zlib
@@ -10,9 +11,12 @@ import zlib
 from lightkeras.saving import _json
 from lightkeras.saving._errors import LoadError, listed
 
-__all__ = ["CONFIG", "METADATA", "WEIGHTS", "members", "write"]
+__all__ = ["CONFIG", "METADATA", "WEIGHTS", "members", "vocabulary_at", "write"]
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+# Where Keras keeps what `adapt` found: beside the weights of its layer.
+_VOCABULARY = re.compile(r"assets((?:/[A-Za-z0-9_]{1,200}){1,100})/vocabulary\.txt")
+_VOCABULARIES = 2**26  # bytes of them all, at most
 _LIMITS = {CONFIG: _json.MAX_BYTES, METADATA: 2**20}
 
 
@@ -23,13 +27,19 @@ def write(path, contents):
             archive.writestr(name, data)
 
 
-def members(file, where, names):
+def vocabulary_at(path):
+    """The name of the member with the vocabulary of the layer whose weights are at `path`."""
+    return f"assets/{path}/vocabulary.txt"
+
+
+def members(file, where, names, vocabularies=False):
     """{name: bytes} of some members of an archive, after a look at all of it.
 
     Args:
         file: An open file.
         where: Its name, for errors.
         names: The members to read; all must be there.
+        vocabularies: Whether those are read, too.
 
     Raises:
         LoadError: the archive is damaged, or holds what a saved model does not.
@@ -45,7 +55,8 @@ def members(file, where, names):
                     f"{where} holds no {missing[0]}; it has {listed(sorted(there)) or 'nothing'}. "
                     f"A model has {CONFIG}, {METADATA} and {WEIGHTS}. Save the model again."
                 )
-            return {name: _read(archive, name, where) for name in names}
+            words = sorted(n for n in there if vocabularies and _VOCABULARY.fullmatch(n))
+            return {name: _read(archive, name, where) for name in [*names, *words]}
     except LoadError:
         raise
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
@@ -64,12 +75,22 @@ def _damaged(where, error):
 def _check(infos, size, where):
     """Refuse the whole archive for one member that should not be there."""
     names = [info.filename for info in infos]
-    strange = [name for name in names if name not in (CONFIG, METADATA, WEIGHTS)]
+    known = (CONFIG, METADATA, WEIGHTS)
+    words = [info for info in infos if _VOCABULARY.fullmatch(info.filename)]
+    strange = set(names) - {*known, *(info.filename for info in words)}
     if strange:
-        shown = listed([repr(name[:80]) for name in strange])
+        shown = listed([repr(name[:80]) for name in sorted(strange)])
         raise LoadError(
-            f"{where} holds {shown}. A model of lightkeras has only {CONFIG}, {METADATA} and "
-            f"{WEIGHTS}. Layers with files of their own (vocabularies) are not read."
+            f"{where} holds {shown}. A model of lightkeras has only {CONFIG}, {METADATA}, "
+            f"{WEIGHTS} and vocabularies (assets/.../vocabulary.txt). Other files of layers are "
+            "not read."
+        )
+    total = sum(info.file_size for info in words)
+    if total > _VOCABULARIES:
+        raise LoadError(
+            f"{where} holds vocabularies of {total:,} bytes. {_VOCABULARIES:,} are allowed. Give "
+            "fewer tokens with max_tokens=, or keep them in files of their own: "
+            "set_vocabulary(path)."
         )
     if len(set(names)) != len(names):
         raise LoadError(

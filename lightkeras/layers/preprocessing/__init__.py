@@ -1,5 +1,11 @@
-"""Layers that prepare data: sizes and scales of images and numbers, and random augmentation."""
+"""Layers that prepare data: texts and categories, sizes and scales, random augmentation."""
 
+from lightkeras.layers.preprocessing.categories import (
+    CategoryEncoding,
+    Discretization,
+    HashedCrossing,
+    Hashing,
+)
 from lightkeras.layers.preprocessing.color import (
     AutoContrast,
     Equalization,
@@ -22,6 +28,7 @@ from lightkeras.layers.preprocessing.geometric import (
     RandomTranslation,
     RandomZoom,
 )
+from lightkeras.layers.preprocessing.lookup import IntegerLookup, StringLookup
 from lightkeras.layers.preprocessing.mixing import (
     CutMix,
     MixUp,
@@ -31,12 +38,18 @@ from lightkeras.layers.preprocessing.mixing import (
 )
 from lightkeras.layers.preprocessing.numeric import Normalization, Rescaling
 from lightkeras.layers.preprocessing.resizing import CenterCrop, Resizing
+from lightkeras.layers.preprocessing.text import TextVectorization
 
 __all__ = [
     "AutoContrast",
+    "CategoryEncoding",
     "CenterCrop",
     "CutMix",
+    "Discretization",
     "Equalization",
+    "HashedCrossing",
+    "Hashing",
+    "IntegerLookup",
     "MixUp",
     "Normalization",
     "RandomBrightness",
@@ -60,4 +73,6 @@ __all__ = [
     "Rescaling",
     "Resizing",
     "Solarization",
+    "StringLookup",
+    "TextVectorization",
 ]
