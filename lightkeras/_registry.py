@@ -209,7 +209,8 @@ def serialize(obj):
 
 def _object_config(obj):
     cls = type(obj)
-    module, name = getattr(obj, "_keras_class", None) or (keras_module(cls), cls.__name__)
+    name = getattr(cls, "_exported_as", cls.__name__)
+    module, name = getattr(obj, "_keras_class", None) or (keras_module(cls), name)
     registered = get_registered_name(cls) if module is None else None
     if str(module).startswith("keras.src."):  # Keras's way with what it does not export
         registered = name

@@ -36,6 +36,11 @@ def test_an_eager_dense_call():
     assert calls(layer, X) <= 10
 
 
+def test_an_eager_attention_call():
+    layer, x = layers.MultiHeadAttention(2, 8), torch.randn(4, 8, 16)
+    assert calls(layer, x, x) <= 45
+
+
 def test_a_three_layer_functional_model():
     x = h = lk.Input((8,))
     for _ in range(3):

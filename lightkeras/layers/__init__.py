@@ -4,6 +4,7 @@ from lightkeras.layers._layer import Layer
 from lightkeras.layers._spec import InputSpec
 from lightkeras.layers._table import deserialize, serialize
 from lightkeras.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
+from lightkeras.layers.attention import AdditiveAttention, Attention
 from lightkeras.layers.batch_normalization import BatchNormalization
 from lightkeras.layers.cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from lightkeras.layers.convolutional import (
@@ -29,7 +30,8 @@ from lightkeras.layers.depthwise import (
     SeparableConvolution1D,
     SeparableConvolution2D,
 )
-from lightkeras.layers.embedding import Embedding
+from lightkeras.layers.einsum_dense import EinsumDense
+from lightkeras.layers.embedding import Embedding, ReversibleEmbedding
 from lightkeras.layers.masking import Masking
 from lightkeras.layers.merging import (
     Add,
@@ -49,6 +51,7 @@ from lightkeras.layers.merging import (
     multiply,
     subtract,
 )
+from lightkeras.layers.multi_head_attention import GroupQueryAttention, MultiHeadAttention
 from lightkeras.layers.normalization import (
     GroupNormalization,
     LayerNormalization,
@@ -163,7 +166,9 @@ __all__ = [
     "AdaptiveMaxPooling2D",
     "AdaptiveMaxPooling3D",
     "Add",
+    "AdditiveAttention",
     "AlphaDropout",
+    "Attention",
     "AutoContrast",
     "Average",
     "AveragePooling1D",
@@ -199,6 +204,7 @@ __all__ = [
     "Discretization",
     "Dot",
     "Dropout",
+    "EinsumDense",
     "Embedding",
     "Equalization",
     "Flatten",
@@ -218,6 +224,7 @@ __all__ = [
     "GlobalMaxPooling2D",
     "GlobalMaxPooling3D",
     "GroupNormalization",
+    "GroupQueryAttention",
     "HashedCrossing",
     "Hashing",
     "Identity",
@@ -240,6 +247,7 @@ __all__ = [
     "Maximum",
     "Minimum",
     "MixUp",
+    "MultiHeadAttention",
     "Multiply",
     "Normalization",
     "PReLU",
@@ -268,6 +276,7 @@ __all__ = [
     "Rescaling",
     "Reshape",
     "Resizing",
+    "ReversibleEmbedding",
     "SeparableConv1D",
     "SeparableConv2D",
     "SeparableConvolution1D",

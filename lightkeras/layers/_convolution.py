@@ -6,7 +6,7 @@ from typing import Any
 
 import torch.nn.functional as F
 
-from lightkeras import activations, constraints, initializers, regularizers
+from lightkeras import activations
 from lightkeras._spatial import (
     TO_FIRST,
     TO_LAST,
@@ -21,8 +21,6 @@ from lightkeras.layers._spatial import check_window, warn_channels_first
 from lightkeras.layers._spec import InputSpec
 
 __all__ = ["_Conv"]
-
-_SLOTS = {"initializer": initializers, "regularizer": regularizers, "constraint": constraints}
 
 
 class _Conv(Layer):
@@ -62,11 +60,9 @@ class _Conv(Layer):
             )
 
     def _set_objects(self, activation, use_bias, **objects):
-        """Attributes `kernel_initializer`, ... from names or objects."""
         self.activation = activations.get(activation)
         self.use_bias = use_bias
-        for name, value in objects.items():
-            setattr(self, name, _SLOTS[name.rpartition("_")[2]].get(value))
+        self._set_slots(**objects)
 
     def _channels(self, input_shape):
         """Channels of the input; the sizes are checked.
@@ -89,11 +85,6 @@ class _Conv(Layer):
 
     def _check_shape(self, input_shape):
         check_window(self, input_shape, self._window)
-
-    def _add(self, weight, shape, slots):
-        """`weight` with the initializer, regularizer and constraint that belong to `slots`."""
-        made_with = {slot: getattr(self, f"{slots}_{slot}") for slot in _SLOTS}
-        return self.add_weight(name=weight, shape=shape, **made_with)
 
     def _add_bias(self, size):
         if self.use_bias:

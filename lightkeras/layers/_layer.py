@@ -91,6 +91,8 @@ class Layer(Weighted, metaclass=Configurable):
     _proof = "_rows"
     _builds_by_running = True  # build() is the default one: it runs call() without numbers
     _makes_mask = False  # compute_mask() gives one even where the input has none
+    # (place, name) of those arguments of call() that have a mask of their own
+    _masked_names: tuple[tuple[int, str], ...] = ()
     _casts_ints = False  # integer inputs become the compute dtype (layers with weights do this)
     _takes_text = False  # strings may go in
     _is_ours = True  # what fails in it is about the input: see `explain`
@@ -112,6 +114,7 @@ class Layer(Weighted, metaclass=Configurable):
         # Our own layers read self.training; a user's call() is handed the flag.
         cls._takes_training = "training" in names and users
         cls._takes_mask = "mask" in names
+        cls._masked_names = tuple((i, n) for i, n in enumerate(names) if f"{n}_mask" in names)
         if "compute_mask" in own and users:
             cls._makes_mask = True
         if "build" in own:
@@ -238,6 +241,8 @@ class Layer(Weighted, metaclass=Configurable):
             self._added_losses.clear()
         if self._takes_mask and mask is not None:
             kwargs["mask"] = mask
+        if self._masked_names:
+            self._give_masks(args, kwargs)
         if self._takes_training and "training" not in kwargs:
             kwargs["training"] = self.training
         try:
@@ -251,6 +256,16 @@ class Layer(Weighted, metaclass=Configurable):
         if mask is not None or self.supports_masking:
             self._set_mask(first, outputs, mask)
         return outputs
+
+    def _give_masks(self, args, kwargs):
+        """`query_mask=` from the mask that `query` carries: in calls with several inputs."""
+        if len(args) + len(kwargs) < 2:
+            return
+        for place, name in self._masked_names:
+            mask = mask_of(args[place] if place < len(args) else kwargs.get(name))
+            free = self._call_names.index(f"{name}_mask") >= len(args)
+            if mask is not None and free and kwargs.get(f"{name}_mask") is None:
+                kwargs[f"{name}_mask"] = mask
 
     def _compute(self, args, kwargs):
         mixed = _is_mixed(self.dtype_policy)
@@ -349,7 +364,9 @@ class Layer(Weighted, metaclass=Configurable):
         shapes = {
             n: map_structure(shape_of, v)
             for n, v in named.items()
-            if n not in ("training", "mask") and any(shape_of(t) is not None for t in flatten(v))
+            if n != "training"
+            and n.rpartition("_")[2] != "mask"
+            and any(shape_of(t) is not None for t in flatten(v))
         }
         if shapes:
             check_input(self, next(iter(shapes.values())))
@@ -381,6 +398,8 @@ class Layer(Weighted, metaclass=Configurable):
 
     def _finish_build(self):
         self.__dict__["built"] = True
+        if not self._trainable:  # the layers inside do not know
+            self.trainable = False
         self._reset_direct()
         if self._initial_weights is not None:
             self.set_weights(self._initial_weights)
@@ -509,14 +528,17 @@ def _building(build):
 def _face(view):
     """Property giving a weight its Keras name and layout (`layer.kernel` for `layer.weight`)."""
 
+    def bound(self):  # a layer may have its own views, made when it was built
+        return BoundView(self, next(v for v in self.views if v.name == view.name))
+
     def get(self):
-        return None if getattr(self, view.attribute, None) is None else BoundView(self, view)
+        return None if getattr(self, view.attribute, None) is None else bound(self)
 
     def set_(self, value):
         if value is None:
             setattr(self, view.attribute, None)
         else:
-            BoundView(self, view).assign(value)
+            bound(self).assign(value)
 
     return property(get, set_, doc=f"The weight `{view.attribute}` in Keras's layout.")
 

@@ -56,7 +56,8 @@ def table():
         classes = [getattr(layers, name) for name in layers.__all__]
         classes = [c for c in classes if isinstance(c, type) and issubclass(c, Layer)]
         _table = _LayerTable("layer", classes, base=Layer)
-        _table.entries = {c.__name__: c for c in classes}  # files use class names only
+        # files use class names only
+        _table.entries = {getattr(c, "_exported_as", c.__name__): c for c in classes}
         importlib.import_module("lightkeras.models")  # they stand above, and register themselves
     return _table
 

@@ -20,6 +20,7 @@ from lightkeras.layers._views import BoundView, View
 __all__ = ["Row", "Weighted", "named", "pending"]
 
 _scope: list[str] = []  # names of the layers being built, outermost first
+_SLOTS = {"initializer": initializers, "regularizer": regularizers, "constraint": constraints}
 pending: list[Weighted] = []  # layers whose add_loss was called since the last clear
 
 
@@ -104,6 +105,16 @@ class Weighted(torch.nn.Module):
         register = self.register_parameter if trainable else self.register_buffer
         register(view.attribute, weight)
         return weight
+
+    def _set_slots(self, **objects):
+        """Attributes `kernel_initializer`, `bias_regularizer`... from names or objects."""
+        for name, value in objects.items():
+            setattr(self, name, _SLOTS[name.rpartition("_")[2]].get(value))
+
+    def _add(self, weight, shape, slots, **more):
+        """`weight` with the initializer, regularizer and constraint that belong to `slots`."""
+        made_with = {slot: getattr(self, f"{slots}_{slot}") for slot in _SLOTS}
+        return self.add_weight(name=weight, shape=shape, **{**made_with, **more})
 
     # ---- attributes ---------------------------------------------------------------------------
 

@@ -644,6 +644,22 @@ def named_anew(make, k):
     return make(k)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda k: k.layers.Bidirectional(k.layers.LSTM(6), trainable=False),
+        lambda k: k.layers.TimeDistributed(k.layers.Dense(3), trainable=False),
+        lambda k: k.layers.RNN(k.layers.GRUCell(6), trainable=False),
+        lambda k: k.layers.RNN(custom(k), trainable=False),
+    ],
+)
+def test_frozen_layers_freeze_what_is_inside(make):
+    layer = check(make, X, symbolic=False, config=False)
+    assert not layer.trainable_weights and not any(p.requires_grad for p in layer.parameters())
+    layer.trainable = True
+    assert len(layer.trainable_weights) == len(layer.weights)
+
+
 # ---- refusals ------------------------------------------------------------------------------------
 
 ZEROS = torch.zeros(X)
