@@ -40,7 +40,7 @@ class Embedding(Layer):
     (1, 3, 4)
     """
 
-    views = (View("embeddings", "weight"),)
+    views: tuple[View, ...] = (View("embeddings", "weight"),)
 
     def __init__(
         self,
@@ -134,7 +134,10 @@ class ReversibleEmbedding(Embedding):
     ((1, 3, 4), (1, 3, 10))
     """
 
-    views = (*Embedding.views, Permuted("reverse_embeddings", "reverse_weight", 1, 0))
+    views: tuple[View, ...] = (
+        *Embedding.views,
+        Permuted("reverse_embeddings", "reverse_weight", 1, 0),
+    )
 
     def __init__(
         self,

@@ -31,12 +31,10 @@ _SLOTS = [
     f"{w}_{s}" for w in ("kernel", "bias") for s in ("initializer", "regularizer", "constraint")
 ]
 _FLAGS = {"use_causal_mask", "return_attention_scores"}
-_WITHOUT_FLASH = [
-    SDPBackend.CUDNN_ATTENTION,
-    SDPBackend.EFFICIENT_ATTENTION,
-    SDPBackend.MATH,
-]
-_KERNELS = {True: [SDPBackend.FLASH_ATTENTION], False: _WITHOUT_FLASH}
+_KERNELS = {
+    True: [SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION],
+    False: [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH],
+}
 
 
 class _Heads(Layer):
