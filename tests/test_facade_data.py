@@ -168,3 +168,148 @@ def test_fewer_batches_than_steps_is_said_once(source, method):
     with pytest.warns(UserWarning, match="(?s)(9 steps.*6 batches|6 of 9 steps)") as caught:
         getattr(small(lk), method)(**data, **steps, verbose=0)
     assert len(caught) == 1
+
+
+# ---- what steps of one's own are given -----------------------------------------------------------
+
+
+def form(data):
+    """Structure, shapes and dtypes in words; Keras makes lists of the tuples of a loader."""
+    if isinstance(data, dict):
+        return {key: form(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        parts = [form(part) for part in data]
+        while len(parts) > 1 and parts[-1] is None:  # of train_on_batch in Keras
+            parts.pop()
+        return parts
+    return None if data is None else f"{tuple(data.shape)} {str(data.dtype).split('.')[-1]}"
+
+
+def watched(k, seen):
+    class Watched(k.Model):
+        def __init__(self):
+            super().__init__()
+            self.head = k.layers.Dense(2)
+
+        def call(self, x):
+            return self.head(x)
+
+        def train_step(self, data):
+            seen.append(["train", form(data)])
+            return {"loss": 0.0}
+
+        def test_step(self, data):
+            seen.append(["test", form(data)])
+            return {"loss": 0.0}
+
+        def predict_step(self, data):
+            seen.append(["predict", form(data)])
+            return self(torch.zeros(2, 3))
+
+    model = Watched()
+    model.compile("sgd")
+    model(torch.zeros(2, 3))
+    return model
+
+
+W, CLASSES = np.ones(22, "float32"), np.arange(22) % 3
+ARRAYS = {
+    "x": (X,),
+    "x, y": (X, Y),
+    "x, y, w": (X, Y, W),
+    "lists": ([X, X], [Y, Y], [W, W]),
+    "tuples": ((X, X), (Y, Y)),
+    "lists of one": ([X], [Y]),
+    "dicts": ({"b": X, "a": X}, {"q": Y, "p": Y}),
+    "nested": ({"a": [X, (X, X)]}, [Y, {"z": Y}]),
+    "list of x alone": ([X, X],),
+    "list of one x alone": ([X],),
+    "tuple of x alone": ((X, X),),
+    "dict of x alone": ({"a": X, "b": X},),
+    "classes": (X, CLASSES),
+    "column of classes": (X, CLASSES[:, None]),
+    "one column": (X[:, 0], Y[:, 0]),
+    "truth values": (X > 0.5, Y > 0.5),
+    "whole numbers": ((9 * X).astype("int64"), (9 * Y).astype("uint8")),
+    "tensors": (torch.tensor(X), torch.tensor(Y)),
+}
+
+
+@pytest.mark.parametrize("arrays", ARRAYS)
+def test_steps_of_ones_own_are_given_arrays(arrays):
+    def program(k):
+        seen = []
+        model, (x, y, w) = watched(k, seen), (*ARRAYS[arrays], None, None)[:3]
+        model.fit(x, y, sample_weight=w, batch_size=32, verbose=0)
+        model.evaluate(x, y, sample_weight=w, batch_size=32, verbose=0)
+        model.predict(x, batch_size=32, verbose=0)
+        model.train_on_batch(x, y, w)
+        model.test_on_batch(x, y, w)
+        model.predict_on_batch(x)
+        return seen
+
+    beside(program)
+
+
+def test_steps_of_ones_own_are_given_class_weights():
+    def program(k):
+        seen = []
+        watched(k, seen).fit(X, CLASSES, class_weight={0: 1.0, 1: 2.0, 2: 3.0}, verbose=0)
+        return seen
+
+    beside(program)
+
+
+BATCHES = {
+    "(x,)": (X,),
+    "(x, y)": (X, Y),
+    "(x, y, w)": (X, Y, W),
+    "([x, x], y)": ([X, X], Y),
+    "((x, x), y)": ((X, X), Y),
+    "({}, {})": ({"b": X, "a": X}, {"q": Y}),
+    "(x, None)": (X, None),
+    "(x, None, w)": (X, None, W),
+    "(x, classes)": (X, CLASSES),
+}
+IN_BATCHES = {
+    "generator": lambda k, batch: (b for b in [batch]),
+    "PyDataset": lambda k, batch: _one(k, batch),
+    "loader": lambda k, batch: DataLoader(_rows(batch), batch_size=22),
+}
+
+
+def _one(k, batch):
+    class One(k.utils.PyDataset):
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            return batch
+
+    return One()
+
+
+def _rows(batch):
+    """The rows of a batch, for a loader to put together again."""
+    take = torch.utils._pytree.tree_map
+    return [take(lambda part, i=i: torch.tensor(part[i]), batch) for i in range(22)]
+
+
+IN_BATCHES_ROWS = [
+    (source, batch)
+    for source in IN_BATCHES
+    for batch in BATCHES
+    if not (source == "loader" and "None" in batch)
+]
+
+
+@pytest.mark.parametrize("source, batch", [*IN_BATCHES_ROWS, ("loader", "x")])
+def test_steps_of_ones_own_are_given_batches(source, batch):
+    def program(k):
+        seen = []
+        model, make = watched(k, seen), IN_BATCHES[source]
+        for method in ("fit", "evaluate", "predict"):
+            getattr(model, method)(make(k, BATCHES.get(batch, X)), verbose=0)
+        return seen
+
+    beside(program)

@@ -32,7 +32,7 @@ from lightkeras._data._sources import (
     loader_of,
     make,
 )
-from lightkeras._data._streams import unpack
+from lightkeras._data._streams import pack, unpack
 from lightkeras._data._weights import ClassWeights, weight_tree
 from lightkeras._tree import map_structure
 
@@ -44,6 +44,7 @@ __all__ = [
     "check_steps",
     "check_weights",
     "one_batch",
+    "pack",
     "split",
     "unpack",
     "unpack_validation",

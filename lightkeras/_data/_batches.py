@@ -38,6 +38,7 @@ class Batches(ABC):
         seed: Base of the shuffling. Drawn from torch's global generator, once; processes that
             share the batches must agree on it.
         loader: The user's own DataLoader, or None.
+        bare: Whether x without y reaches a step of the user's as it is, and not as `(x,)`.
         guard: Function that looks at the targets of every batch made by others before they go to
             an accelerator, where a class that does not exist ends the process; or None.
     """
@@ -46,6 +47,7 @@ class Batches(ABC):
     rows: int | None = None
     batch_size: int | None = None
     loader: Any = None
+    bare = True
     guard: Any = None
     seed = 0
     epoch = 0

@@ -10,6 +10,7 @@ from abc import abstractmethod
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
+import torch
 from torch.utils.data import DataLoader, IterableDataset, default_collate
 
 from lightkeras._config import _outside
@@ -19,7 +20,7 @@ from lightkeras._data._weights import weight_tree
 from lightkeras._ranks import gather
 from lightkeras._tree import map_structure
 
-__all__ = ["Made", "MapDataset", "PyBatches", "Stream", "unpack"]
+__all__ = ["Made", "MapDataset", "PyBatches", "Stream", "pack", "unpack"]
 
 
 def unpack(batch):
@@ -39,6 +40,18 @@ def unpack(batch):
             "(x, y) and (x, y, sample_weight). Put several inputs together: ((a, b), y)."
         )
     return (*batch, None, None)[:3]
+
+
+def pack(x, y=None, w=None, bare=False):
+    """A batch for a step of the user's: the parts there are, or x itself where it came so.
+
+    >>> pack(1), pack(1, 2), pack(1, None, 3), pack(1, bare=True), pack([1], bare=True)
+    ((1,), (1, 2), (1, None, 3), 1, ([1],))
+    """
+    if bare and y is None and not isinstance(x, (tuple, list)):
+        return x
+    parts = (x, y, w)
+    return parts[: 3 - (w is None) - (w is None and y is None)]
 
 
 class Made(Batches):
@@ -80,6 +93,7 @@ class Made(Batches):
 
     def convert(self, batch):
         """A batch of the user's as `(x, y, w)`: tensors, weights, this process's rows, device."""
+        self.bare = isinstance(batch, (torch.Tensor, dict))
         x, y, w = unpack(batch)
         x, y = tensors(x, "x"), tensors(y, "y")
         w = weight_tree(tensors(w, "sample_weight"), y)

@@ -65,7 +65,7 @@ class Fit(LightningModel):
     def _take(self, chunk):
         """The steps of one chunk, without Lightning in between."""
         model, group, hooks = self.model, self.group, self.batch_hooks
-        run, step, count = model._run_step("train"), self.step, 0
+        run, step, count = model._run_step("train", self.train_batches.bare), self.step, 0
         autocast = torch.is_autocast_enabled(self.device.type)
         for x, y, w in chunk:
             if hooks:
@@ -103,7 +103,7 @@ class Fit(LightningModel):
             loss, y_pred = model._loss_of(x, y, w)
             model._update_metrics(x, y, y_pred, w)
             return scaled(loss, model)
-        model._run_step("train")(x, y, w)
+        model._run_step("train", self.train_batches.bare)(x, y, w)
         self._count(1)
         return None
 
@@ -181,6 +181,9 @@ class Fit(LightningModel):
         self.group.on_epoch_end(self.current_epoch, logs)
         self.__dict__["last_logs"] = logs
         self._tell(logs)
+        scheduler = self.lr_schedulers()
+        if scheduler is not None and not self.automatic_optimization:  # else Lightning steps it
+            self.lr_scheduler_step(scheduler, logs.get("loss") if self._plateau() else None)
         self._stop_if_asked()
 
     def on_train_end(self):
@@ -217,7 +220,25 @@ class Fit(LightningModel):
 
     def configure_optimizers(self):
         configured = super().configure_optimizers()
-        return configured if self.automatic_optimization else self.model._compiled.optimizer
+        if self._plateau() and self.automatic_optimization:
+            configured["lr_scheduler"]["monitor"] = "loss"  # always there: Lightning does not ask
+        elif self._plateau():
+            configured["lr_scheduler"] = self._plateau()
+        return configured
+
+    def _plateau(self):
+        """The torch scheduler that watches a loss, or None."""
+        scheduler = self.model._compiled.scheduler
+        watches = isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
+        return scheduler if watches else None
+
+    def lr_scheduler_step(self, scheduler, metric):
+        """A step of a torch scheduler; one that watches validation waits for it."""
+        if self._plateau() and self.val_batches is not None:
+            metric = self.val_logs.get("val_loss")
+            if metric is None:
+                return
+        super().lr_scheduler_step(scheduler, metric)
 
     def setup(self, stage):
         pass  # `fit` has built the model

@@ -276,6 +276,8 @@ def check_options(
             f"compile(optimizer={optimizer.__name__}) is a class. An optimizer is a name or an "
             f"object. Type {call}."
         )
+    if isinstance(optimizer, (list, tuple)) and len(optimizer) == 2:
+        _check_scheduler(*optimizer)
     for weight in flatten(loss_weights):
         if weight is not None and not _finite(weight):
             raise ValueError(
@@ -292,6 +294,22 @@ def check_options(
         raise TypeError(
             f"compile(trainer=) got {type(trainer).__name__}. A dict of Trainer flags is accepted. "
             "Type trainer={'devices': 2}; a Trainer itself goes to fit(trainer=...)."
+        )
+
+
+def _check_scheduler(optimizer, scheduler):
+    kind = type(optimizer).__name__
+    new = "torch.optim.lr_scheduler.StepLR(optimizer, 10)"
+    if not (hasattr(scheduler, "step") and hasattr(scheduler, "optimizer")):
+        raise TypeError(
+            f"compile(optimizer=) got {kind} with {type(scheduler).__name__} as its scheduler. A "
+            f"torch scheduler of that optimizer is accepted. Type compile((optimizer, {new}), ...)."
+        )
+    if scheduler.optimizer is not optimizer:
+        raise ValueError(
+            f"compile(optimizer=) got {kind} with a {type(scheduler).__name__} that moves another "
+            "optimizer. Both must be of the same object. Type "
+            f"compile((optimizer, {new}), ...)."
         )
 
 

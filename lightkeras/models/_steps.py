@@ -18,7 +18,6 @@ from lightkeras.layers._shapes import device_of
 from lightkeras.layers._weights import pending
 from lightkeras.models import _checks
 from lightkeras.models._jit import CompiledCall, train_step_of
-from lightkeras.utils import pack_x_y_sample_weight
 
 __all__ = ["OneBatch", "Steps"]
 
@@ -93,8 +92,8 @@ class Steps(Layer):
         """One training step; override it for a loop of one's own.
 
         Args:
-            data: `x`, `(x, y)` or `(x, y, sample_weight)`, tensors or trees of them; a list or
-                tuple of inputs alone comes as `(x,)`.
+            data: `(x, y)` or `(x, y, sample_weight)`, tensors or trees of them; inputs alone as
+                `(x,)`, but as `x` where `fit` or a loader was given one array or a dict.
 
         Returns:
             {name: value} to show and record.
@@ -181,8 +180,11 @@ class Steps(Layer):
         else:
             self._compiled.update_metrics(y, y_pred, w)
 
-    def _run_step(self, mode):
-        """Function `(x, y, w)` of one train or test step: ours, or the user's."""
+    def _run_step(self, mode, bare=False):
+        """Function `(x, y, w)` of one train or test step: ours, or the user's.
+
+        `bare` is that of the batches: how x alone is passed on.
+        """
         if not self._overrides(f"{mode}_step"):
             return train_step_of(self, self._train_batch) if mode == "train" else self._test_batch
         step = getattr(self, f"{mode}_step")
@@ -190,7 +192,7 @@ class Steps(Layer):
         def run(x, y=None, w=None):
             if pending:
                 self.clear_losses()
-            self.__dict__["_step_logs"] = step(pack_x_y_sample_weight(x, y, w))
+            self.__dict__["_step_logs"] = step(_data.pack(x, y, w, bare))
 
         return run
 

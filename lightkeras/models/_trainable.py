@@ -23,7 +23,6 @@ from lightkeras.layers._shapes import device_of
 from lightkeras.models import _checks
 from lightkeras.models._open import Open
 from lightkeras.models._steps import OneBatch, Steps, _to
-from lightkeras.utils import pack_x_y_sample_weight
 
 __all__ = ["Trainable"]
 
@@ -316,7 +315,7 @@ class Trainable(Steps):
         self.__dict__["_step_logs"] = None
         step, stride = _turns(batches.on(device_of(self)))
         group.on_test_begin({})
-        run, hooks = self._run_step("test"), group.wants_test_batches
+        run, hooks = self._run_step("test", batches.bare), group.wants_test_batches
         with torch.no_grad(), training_mode(self, False), use_device(device_of(self)):
             for x, y, w in batches:
                 if hooks:
@@ -351,13 +350,13 @@ class Trainable(Steps):
         group.on_predict_begin({})
         outputs = []
         run, own = self._runner(), self._overrides("predict_step")
-        hooks = group.wants_predict_batches
+        hooks, bare = group.wants_predict_batches, batches.bare
         step, stride = _turns(batches.on(device_of(self)))
         with torch.no_grad(), training_mode(self, False), use_device(device_of(self)):
-            for bx, _, _ in batches:
+            for bx, by, bw in batches:
                 if hooks:
                     group.on_predict_batch_begin(step, {})
-                y_pred = self.predict_step(pack_x_y_sample_weight(bx)) if own else run(bx)
+                y_pred = self.predict_step(_data.pack(bx, by, bw, bare)) if own else run(bx)
                 outputs.append(map_structure(_to_host, y_pred))
                 if hooks:
                     group.on_predict_batch_end(step, {"outputs": outputs[-1]})
@@ -421,7 +420,10 @@ class Trainable(Steps):
         x, _, _ = _data.one_batch(x, allow_empty=True)
         _checks.check_inputs(self, OneBatch(x))
         with torch.no_grad(), training_mode(self, False), use_device(device_of(self)):
-            return map_structure(_to_host, self._runner()(_to(x, device_of(self))))
+            x = _to(x, device_of(self))
+            own = self._overrides("predict_step")
+            y_pred = self.predict_step(_data.pack(x)) if own else self._runner()(x)
+            return map_structure(_to_host, y_pred)
 
     # ---- Lightning ----------------------------------------------------------------------------
 
