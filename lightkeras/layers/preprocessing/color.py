@@ -11,6 +11,7 @@ from lightkeras.layers.preprocessing._image import (
     rescale,
     value_limits,
 )
+from lightkeras.ops._colors import grey, to_hsv, to_rgb
 
 __all__ = [
     "AutoContrast",
@@ -119,7 +120,7 @@ class RandomColorDegeneration(RandomLayer):
         return self._uniform(x, self.factor)[0]
 
     def _augment(self, x, drawn, masks=False):
-        return (x + drawn * (_grey(x) - x)).clamp(*self.value_range)
+        return (x + drawn * (grey(x) - x)).clamp(*self.value_range)
 
 
 class RandomGrayscale(RandomLayer):
@@ -150,7 +151,7 @@ class RandomGrayscale(RandomLayer):
         return self._uniform(x, (0.0, 1.0))[0] < self.factor
 
     def _augment(self, x, drawn, masks=False):
-        return torch.where(drawn, _grey(x).to(x.dtype), x)
+        return torch.where(drawn, grey(x).to(x.dtype), x)
 
 
 class RandomSaturation(RandomLayer):
@@ -183,9 +184,9 @@ class RandomSaturation(RandomLayer):
         return share / (1 - share + 1e-7)
 
     def _augment(self, x, drawn, masks=False):
-        hue, saturation, value = _to_hsv(x)
+        hue, saturation, value = to_hsv(x)
         saturation = (saturation * drawn).clamp(*self.value_range)
-        return _to_rgb(hue, saturation, value)
+        return to_rgb(hue, saturation, value)
 
 
 class RandomHue(RandomLayer):
@@ -217,8 +218,8 @@ class RandomHue(RandomLayer):
         return torch.where(side > 0.5, -0.5, 0.5) * turn
 
     def _augment(self, x, drawn, masks=False):
-        hue, saturation, value = _to_hsv(rescale(x, self.value_range, (0, 1)))
-        y = _to_rgb(hue + drawn, saturation, value)
+        hue, saturation, value = to_hsv(rescale(x, self.value_range, (0, 1)))
+        y = to_rgb(hue + drawn, saturation, value)
         return rescale(y.clamp(0, 1), (0, 1), self.value_range)
 
 
@@ -455,36 +456,3 @@ class Equalization(ImageLayer):
         y = table.gather(2, (values / 255 * last).clamp(0, last).long()).view_as(x)
         one_bin = (counts > 0).sum(2)[..., None, None] <= 1
         return rescale(torch.where(one_bin, x, y), _BYTES, self.value_range)
-
-
-# ---- colors -------------------------------------------------------------------------------------
-
-
-def _grey(x):
-    """How bright the pixels look, as one channel (ITU-R BT.601)."""
-    if x.shape[1] == 1:
-        return x
-    red, green, blue = x.split(1, 1)
-    return 0.2989 * red + 0.587 * green + 0.114 * blue
-
-
-def _to_hsv(x):
-    """Hue (0 to 1), saturation and value; Smith 1978, "Color gamut transform pairs"."""
-    red, green, blue = x.split(1, 1)
-    value, least = x.amax(1, keepdim=True), x.amin(1, keepdim=True)
-    spread = value - least
-    sixth = 1 / (6 * torch.where(spread > 0, spread, 1))
-    hue = torch.where(value == green, (blue - red) * sixth + 2 / 6, (red - green) * sixth + 4 / 6)
-    hue = torch.where(value == red, (green - blue) * sixth, hue)
-    hue = torch.where(spread > 0, hue, 0).remainder(1)
-    saturation = torch.where(value > 0, spread / torch.where(value > 0, value, 1), 0)
-    return hue, saturation, value
-
-
-def _to_rgb(hue, saturation, value):
-    """RGB images; a hue below 0 or above 1 goes round the circle."""
-    at = hue.remainder(1) * 6
-    red = ((at - 3).abs() - 1).clamp(0, 1)
-    green = (2 - (at - 2).abs()).clamp(0, 1)
-    blue = (2 - (at - 4).abs()).clamp(0, 1)
-    return value * (1 - saturation + saturation * torch.cat((red, green, blue), 1))

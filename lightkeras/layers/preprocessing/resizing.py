@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
-
 from lightkeras._registry import unknown
-from lightkeras._sampling import RESIZE_MODES, fitting_box, resize
+from lightkeras._sampling import RESIZE_MODES, cut, fitted, resize
 from lightkeras.layers.core import positive_int
 from lightkeras.layers.preprocessing._image import ImageLayer, sized
 
@@ -88,23 +86,8 @@ class Resizing(_Sized):
 
     def _rest(self, x, masks=False):
         size = (self.height, self.width)
-        if self.crop_to_aspect_ratio:
-            x = _cut(x, *fitting_box(x.shape[2:], size))
-        elif self.pad_to_aspect_ratio:
-            x = _padded(x, *size, self.fill_value)
+        x = fitted(x, size, self.crop_to_aspect_ratio, self.pad_to_aspect_ratio, self.fill_value)
         return resize(x, size, "nearest" if masks else self.interpolation, self.antialias)
-
-
-def _cut(x, top, left, height, width):
-    return x[:, :, top : top + height, left : left + width]
-
-
-def _padded(x, target_height, target_width, value):
-    """The images in the middle of a canvas with the target's proportions."""
-    height, width = x.shape[2:]
-    top = max(width * target_height // target_width - height, 0) // 2
-    left = max(height * target_width // target_height - width, 0) // 2
-    return F.pad(x, (left, left, top, top), value=value) if top or left else x
 
 
 class CenterCrop(_Sized):
@@ -131,11 +114,11 @@ class CenterCrop(_Sized):
     def _rest(self, x, masks=False):
         down, right = x.shape[2] - self.height, x.shape[3] - self.width
         if down >= 0 and right >= 0:
-            return _cut(x, down // 2, right // 2, self.height, self.width)
+            return cut(x, down // 2, right // 2, self.height, self.width)
         return fit(x, self.height, self.width, masks)
 
 
 def fit(x, height, width, masks=False):
     """The largest centered part of these proportions, resized to the size."""
-    x = _cut(x, *fitting_box(x.shape[2:], (height, width)))
+    x = fitted(x, (height, width), crop=True)
     return resize(x, (height, width), "nearest" if masks else "bilinear")
