@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 import torch.distributed as dist
 
-__all__ = ["gather", "is_chief", "rank", "share", "sharing", "summed", "total", "world"]
+__all__ = ["gather", "is_alone", "is_chief", "rank", "share", "sharing", "summed", "total", "world"]
 
 # What launchers leave in the environment, the most telling first.
 _VARIABLES = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
@@ -33,6 +33,15 @@ def is_chief() -> bool:
     True
     """
     return rank() == 0
+
+
+def is_alone() -> bool:
+    """Whether no launcher started this process as one of several.
+
+    >>> is_alone()
+    True
+    """
+    return world() == 1 and not any(name in os.environ for name in _VARIABLES)
 
 
 def world() -> int:

@@ -16,11 +16,17 @@ from lightkeras.config import (
     is_interactive_logging_enabled,
 )
 from lightkeras.utils import np_utils
+from lightkeras.utils._directories import (
+    audio_dataset_from_directory,
+    image_dataset_from_directory,
+    text_dataset_from_directory,
+)
 from lightkeras.utils._download import get_file
 from lightkeras.utils._images import array_to_img, img_to_array, load_img, save_img
 from lightkeras.utils._random import set_random_seed
 from lightkeras.utils._sequences import pad_sequences
 from lightkeras.utils._session import clear_session
+from lightkeras.utils._timeseries import timeseries_dataset_from_array
 from lightkeras.utils.dataset import (
     PyDataset,
     Sequence,
@@ -38,6 +44,7 @@ __all__ = [
     "PyDataset",
     "Sequence",
     "array_to_img",
+    "audio_dataset_from_directory",
     "clear_session",
     "custom_object_scope",
     "disable_interactive_logging",
@@ -46,6 +53,7 @@ __all__ = [
     "get_file",
     "get_registered_name",
     "get_registered_object",
+    "image_dataset_from_directory",
     "img_to_array",
     "is_interactive_logging_enabled",
     "is_keras_tensor",
@@ -59,6 +67,8 @@ __all__ = [
     "set_random_seed",
     "split_dataset",
     "standardize_dtype",
+    "text_dataset_from_directory",
+    "timeseries_dataset_from_array",
     "to_categorical",
     "unpack_x_y_sample_weight",
 ]
