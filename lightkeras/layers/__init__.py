@@ -21,6 +21,7 @@ from lightkeras.layers.convolutional import (
     Convolution3D,
     Convolution3DTranspose,
 )
+from lightkeras.layers.convolutional_recurrent import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
 from lightkeras.layers.core import Dense, Identity, Input, InputLayer, Lambda, TorchModuleWrapper
 from lightkeras.layers.depthwise import (
     DepthwiseConv1D,
@@ -188,6 +189,9 @@ __all__ = [
     "Conv2DTranspose",
     "Conv3D",
     "Conv3DTranspose",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
     "Convolution1D",
     "Convolution1DTranspose",
     "Convolution2D",

@@ -21,6 +21,7 @@ __all__ = [
     "LSTMBase",
     "SimpleRNNBase",
     "boolean_mask",
+    "forgetting",
     "given",
     "gru_views",
     "plain_views",
@@ -260,6 +261,16 @@ def _put_back(trail, start, mask, return_sequences):
     return outputs[:, -1], outputs, states
 
 
+def forgetting(start, units):
+    """An initializer of an LSTM's bias: 1 for the forget gate, so that states last."""
+
+    def make(shape, dtype=None):
+        parts = start((units,), dtype=dtype), torch.ones(units), start((2 * units,), dtype=dtype)
+        return torch.cat([torch.as_tensor(p, dtype=dtype) for p in parts])
+
+    return make
+
+
 def plain_views(suffix=""):
     """Weights whose gates stand in the same order in Keras and torch."""
     return (
@@ -294,13 +305,7 @@ class LSTMBase(Gated):
     state_count = 2
 
     def _bias_start(self, initializer):
-        return self._forgetting if self.unit_forget_bias else initializer
-
-    def _forgetting(self, shape, dtype=None):
-        """The bias at the start: 1 for the forget gate, so that states last."""
-        u, start = self.units, self.bias_initializer
-        parts = start((u,), dtype=dtype), torch.ones(u, dtype=dtype), start((2 * u,), dtype=dtype)
-        return torch.cat([torch.as_tensor(p, dtype=dtype) for p in parts])
+        return forgetting(initializer, self.units) if self.unit_forget_bias else initializer
 
     def _step(self, x, states, w_hh, _, h_mask):
         h, c = states

@@ -21,6 +21,7 @@ from lightkeras.layers._recurrent import (
     gru_views,
     plain_views,
 )
+from lightkeras.layers._shapes import is_shape
 from lightkeras.layers._spec import InputSpec
 from lightkeras.layers._weights import Row, named
 from lightkeras.layers.cells import (
@@ -99,15 +100,15 @@ class _Recurrent(Layer):
                 f"{tuple(x.shape)}. It takes at least one step. Leave empty sequences out."
             )
         if x.is_meta:
-            return self._shapes_only(x)
+            return _empty(x, self.compute_output_shape(tuple(x.shape)))  # no loop over time
         states = self._start(x, initial_state)
         if self.go_backwards:
             x, mask = x.flip(1), None if mask is None else mask.flip(1)
         training = self.training if training is None else training
         last, outputs, states = self._over_time(x, states, mask, training)
         if mask is not None and self.zero_output_for_mask:
-            last = last.masked_fill(~mask[:, -1:], 0.0)
-            outputs = None if outputs is None else outputs.masked_fill(~mask.unsqueeze(-1), 0.0)
+            last = where(mask[:, -1], last, torch.zeros_like(last))
+            outputs = None if outputs is None else where(mask, outputs, torch.zeros_like(outputs))
         if self.stateful:
             self.__dict__["states"] = map_structure(torch.Tensor.detach, states)
         output = outputs if self.return_sequences else last
@@ -146,13 +147,6 @@ class _Recurrent(Layer):
 
     # ---- shapes and masks ---------------------------------------------------------------------
 
-    def _shapes_only(self, x):
-        """Empty outputs for an input without numbers: no loop over time."""
-        batch, time = x.shape[:2]
-        out = (batch, *((time,) if self.return_sequences else ()), self._output_size)
-        states = _sized(self._state_sizes, lambda n: x.new_empty(batch, n))
-        return (x.new_empty(out), *states) if self.return_state else x.new_empty(out)
-
     def compute_output_shape(self, sequences_shape, initial_state_shape=None):
         batch, time = sequences_shape[:2]
         out = (batch, *((time,) if self.return_sequences else ()), self._output_size)
@@ -166,12 +160,23 @@ class _Recurrent(Layer):
 
     def get_config(self):
         """Constructor arguments as plain values."""
-        return {**super().get_config(), "zero_output_for_mask": self.zero_output_for_mask}
+        named = {k: getattr(self, k) for k in ("unroll", "zero_output_for_mask")}
+        return {**super().get_config(), **named}
 
 
 def _sized(sizes, make):
     """`make(size)` over a tree of state sizes."""
     return [_sized(s, make) if isinstance(s, (list, tuple)) else make(s) for s in sizes]
+
+
+def _empty(x, shapes):
+    """Tensors like `x` of these shapes."""
+    return x.new_empty(shapes) if is_shape(shapes) else tuple(_empty(x, s) for s in shapes)
+
+
+def where(counts, new, old):
+    """`new` where `counts`, of the first axes, is True, and `old` elsewhere."""
+    return torch.where(counts.view(*counts.shape, *(1,) * (new.ndim - counts.ndim)), new, old)
 
 
 def _first(states):
@@ -267,22 +272,43 @@ def _by_steps(cell, x, states, mask, return_sequences):
     for now, counts in zip(x.unbind(1), steps, strict=True):
         output, new = step(cell, now, states)
         if counts is not None:
-            output = _where(counts, output, torch.zeros_like(output) if last is None else last)
-            new = map_structure(lambda a, b, m=counts: _where(m, a, b), new, list(states))
+            output = where(counts, output, torch.zeros_like(output) if last is None else last)
+            new = map_structure(lambda a, b, m=counts: where(m, a, b), new, list(states))
         states, last = new, output
         if return_sequences:
             outputs.append(output)
     return last, torch.stack(outputs, 1) if return_sequences else None, states
 
 
-def _where(counts, new, old):
-    return torch.where(counts.view(-1, *(1,) * (new.ndim - 1)), new, old)
-
-
 # ---- the built-in kinds -------------------------------------------------------------------------
 
 
-class _Builtin(Gated, _Recurrent):
+class _OwnCell(_Recurrent):
+    """A layer that holds the weights of its cell itself; `cell` is made when it is asked for."""
+
+    cell_class: type[Layer]
+
+    @property
+    def _cell_name(self):
+        return to_snake(self.cell_class.__name__)
+
+    @property
+    def cell(self):
+        """One step of the layer; it shares the layer's weights."""
+        names = inspect.signature(self.cell_class).parameters
+        arguments = {name: getattr(self, name) for name in names if hasattr(self, name)}
+        cell = self.cell_class(**arguments, name=self._cell_name, dtype=self.dtype_policy)
+        if self.built:
+            for mine, view in zip(self.views, cell.views, strict=True):
+                weight = getattr(self, mine.attribute)
+                cell.register_parameter(view.attribute, weight)
+                if weight is not None:
+                    cell._rows.append(Row(view, True))
+            cell._finish_build()
+        return cell
+
+
+class _Builtin(Gated, _OwnCell):
     __doc__ = f"""Learns sequences: SimpleRNN, GRU, LSTM.
 
     The torch parameters are named as in `nn.LSTM`; `layer.cell` is its step, with the same weights.
@@ -314,8 +340,6 @@ class _Builtin(Gated, _Recurrent):
     [(2, 4), (2, 4), (2, 4)]
     """
 
-    cell_class: type[Gated]
-
     def __init__(self, use_cudnn="auto", **kwargs):
         super().__init__(**kwargs)
         if use_cudnn not in ("auto", True, False):
@@ -341,25 +365,6 @@ class _Builtin(Gated, _Recurrent):
 
     def _over_time(self, x, states, mask, training):
         return self.sequence(x, states, mask, training, self.return_sequences, self._keeps_states)
-
-    @property
-    def _cell_name(self):
-        return to_snake(self.cell_class.__name__)
-
-    @property
-    def cell(self):
-        """One step of the layer; it shares the layer's weights."""
-        names = inspect.signature(self.cell_class).parameters
-        arguments = {name: getattr(self, name) for name in names if hasattr(self, name)}
-        cell = self.cell_class(**arguments, name=self._cell_name, dtype=self.dtype_policy)
-        if self.built:
-            for mine, view in zip(self.views, cell.views, strict=True):
-                weight = getattr(self, mine.attribute)
-                cell.register_parameter(view.attribute, weight)
-                if weight is not None:
-                    cell._rows.append(Row(view, True))
-            cell._finish_build()
-        return cell
 
     def get_config(self):
         """Constructor arguments as plain values, without those that choose the kernel."""
