@@ -147,7 +147,7 @@ def qr(x, mode="reduced"):
     return tuple(torch.linalg.qr(x, mode))
 
 
-@op
+@op(keras="SVD")
 def svd(x, full_matrices=True, compute_uv=True):
     """Singular values.
 

@@ -17,6 +17,7 @@ from lightkeras._dtypes import dtype_name
 from lightkeras._graph import Function, is_keras_tensor
 from lightkeras._registry import did_you_mean, to_snake
 from lightkeras._tree import flatten
+from lightkeras.config import standardize_data_format
 
 __all__ = ["arguments", "from_keras", "is_known", "is_operation", "to_keras"]
 
@@ -161,9 +162,9 @@ def _split_op(op, node):
         value = settings.pop(name)
         several = signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
         inputs += value if several else [value]
-    while inputs and inputs[-1] is None:  # left out
-        inputs.pop()
     settings.pop("kwargs", None)
+    if "data_format" in settings:  # that of today's config, where none is given
+        settings["data_format"] = standardize_data_format(settings["data_format"])
     return inputs, {k: _plain(v) for k, v in settings.items()}
 
 
