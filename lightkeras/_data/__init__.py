@@ -43,6 +43,7 @@ __all__ = [
     "check_rows",
     "check_steps",
     "check_weights",
+    "inputs",
     "one_batch",
     "pack",
     "split",
@@ -133,6 +134,21 @@ def one_batch(x, y=None, sample_weight=None, class_weight=None, allow_empty=Fals
     if class_weight is not None:
         w = ClassWeights(class_weight).apply(y, w)
     return x, y, w
+
+
+def inputs(x, values=True):
+    """x alone as tensors, for `predict_on_batch`; there may be no rows.
+
+    Args:
+        x: Arrays, or a tree of them.
+        values: Whether NaN is warned of.
+    """
+    x = tensors(x, "x", {})
+    check_rows((x, None, None), _NAMES, x, True)
+    (x,) = _together(x)
+    if values:
+        warn_not_finite(x, "x")
+    return x
 
 
 # ---- arrays -----------------------------------------------------------------------------------

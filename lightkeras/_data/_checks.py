@@ -146,7 +146,9 @@ def check_finite(tree, name):
 def warn_not_finite(tree, name):
     """Warn of NaN and infinity, which a model may know how to replace."""
     for label, t in leaves(tree, name):
-        said = _not_finite(label, t[: _SCANNED // max(t[:1].numel(), 1) + 1])
+        if t.numel() > _SCANNED:
+            t = t[: _SCANNED // max(t[:1].numel(), 1) + 1]
+        said = _not_finite(label, t)
         if said:
             warnings.warn(
                 f"{said} The loss becomes NaN unless the model replaces them. Fill them, for "
@@ -157,7 +159,7 @@ def warn_not_finite(tree, name):
 
 def _not_finite(label, t):
     """`y contains NaN: ...`, or an empty string."""
-    if not t.is_floating_point() or t.sum().isfinite():
+    if not t.is_floating_point() or math.isfinite(t.sum()):
         return ""
     bad = (~t.isfinite()).nonzero()
     if not len(bad):  # the sum overflowed, no value did

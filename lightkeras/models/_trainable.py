@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import torch
 
-from lightkeras import _data
+from lightkeras import _data, config
 from lightkeras._config import modernize, unexpected
 from lightkeras._device import use_device
 from lightkeras._flags import environment_flags, known_flags
@@ -340,6 +340,8 @@ class Trainable(Steps):
         Returns:
             A NumPy array `(rows, ...)`, or the model's tree of them.
         """
+        if verbose == 0 and callbacks is steps is None and self._is_one_step(x, batch_size):
+            return self._predict_at_once(x, values=True)
         batches = _data.batches(
             x, batch_size=batch_size, steps=steps, caller="predict", allow_empty=True
         )
@@ -368,6 +370,21 @@ class Trainable(Steps):
             outputs.append(self._no_rows(batches))
         group.on_predict_end({})
         return map_structure(_joined, *outputs)
+
+    def _is_one_step(self, x, batch_size):
+        """Whether x is one array of a few rows, for which what `predict` sets up costs most."""
+        small = (
+            type(x) in (np.ndarray, torch.Tensor) and x.ndim and 0 < len(x) <= _data.DEFAULT_BATCH
+        )
+        plain = batch_size is None and not self._overrides("predict_step") and world() == 1
+        return small and plain and config.max_steps_per_epoch() is None
+
+    def _predict_at_once(self, x, values=False):
+        x = _data.inputs(x, values)
+        _checks.check_inputs(self, OneBatch(x))
+        device = device_of(self)
+        with torch.no_grad(), training_mode(self, False), use_device(device):
+            return map_structure(_to_host, self._runner()(_to(x, device)))
 
     def _no_rows(self, batches):
         """Outputs for 0 rows: the right shape, no values."""
