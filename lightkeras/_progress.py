@@ -15,7 +15,7 @@ import time
 from lightkeras._ranks import is_chief
 from lightkeras._registry import did_you_mean
 
-__all__ = ["Progbar", "Progress", "check_verbose", "is_redrawn", "write"]
+__all__ = ["Progbar", "Progress", "check_verbose", "is_redrawn", "say", "write"]
 
 _PLAIN = str.maketrans("━─┃│┏┳┓┡╇┩├┼┤└┴┘…", "=-||++++++++++++.")
 _BOLD, _GREEN, _WHITE = "\33[1m", "\33[32m", "\33[37m"
@@ -35,6 +35,16 @@ def write(text, out=None):
         encoding = out.encoding or "ascii"
         out.write(text.translate(_PLAIN).encode(encoding, "replace").decode(encoding))
     out.flush()
+    _last[:] = [out, text[-1:]]
+
+
+_last = [None, "\n"]  # where something was written last, and its last character
+
+
+def say(text):
+    """Print a line of its own, below a progress line that is standing there."""
+    below = _last[0] is sys.stdout and _last[1] != "\n"
+    write("\n" * below + text + "\n")
 
 
 def is_redrawn(out):

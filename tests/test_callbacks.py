@@ -326,12 +326,24 @@ def test_messages_stand_below_a_progress_line(monkeypatch):
         def isatty(self):
             return True
 
-    for verbose, text in ((1, "\nhello\n"), (2, "hello\n"), (0, "hello\n")):
-        monkeypatch.setattr(sys, "stdout", Terminal())
-        callback = ours.Callback()
-        callback.set_params({"verbose": verbose})
-        callback._say("hello")
-        assert sys.stdout.getvalue() == text
+    def say(*lines):
+        for line in lines:
+            ours.Callback()._say(line)
+        return sys.stdout.getvalue()
+
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    assert say("hello") == "hello\n"
+    line = ours.ProgbarLogger()
+    line.set_params({"verbose": 1, "epochs": 1, "steps": 8})
+    line.on_epoch_begin(0)
+    line.step(1)
+    assert say("a", "b").endswith("us/step\na\nb\n")
+    line.on_epoch_end(0)
+    assert say("c").endswith("us/step\nc\n")
+    line.on_epoch_begin(1)
+    line.step(1)
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    assert say("elsewhere") == "elsewhere\n"
 
 
 def test_early_stopping_says_what_it_does(capsys):

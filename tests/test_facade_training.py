@@ -1,8 +1,13 @@
 """compile, fit and what comes out of them, beside Keras or a loop in plain torch."""
 
+import io
+import re
+import sys
+
 import numpy as np
 import pytest
 import torch
+from _beside import beside, seeded
 from _inputs import say
 
 import lightkeras as lk
@@ -108,3 +113,80 @@ def test_what_is_no_scheduler_of_the_optimizer_is_refused():
     other = SCHEDULES.StepLR(linear()[1], 1)
     say(lambda: model.compile((optimizer, "step"), "mse"), TypeError, "str", "StepLR")
     say(lambda: model.compile((optimizer, other), "mse"), ValueError, "another optimizer")
+
+
+# ---- what is printed ----------------------------------------------------------------------------
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def on_screen(text):
+    """Lines as they stand on a screen in the end, with N for numbers and T for times."""
+    lines, column = [""], 0
+    for mark in re.sub(r"\x1b\[[0-9;]*m", "", text):
+        if mark == "\n":
+            lines, column = [*lines, ""], 0
+        elif mark in "\r\b":
+            column = 0 if mark == "\r" else max(column - 1, 0)
+        else:
+            lines[-1] = lines[-1][:column].ljust(column) + mark + lines[-1][column + 1 :]
+            column += 1
+    lines = [re.sub(r"\d+\.\d+(e-\d+)?", "N", line) for line in lines]
+    return [re.sub(r"\b\d+(us|ms|s)\b", "T", line).rstrip() for line in lines]
+
+
+def hello(k, end=""):
+    """A callback that prints; below the line that is being drawn, if `end` is a line's end."""
+    return k.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: print(f"{end}hello {epoch}"))
+
+
+def pieces(count):
+    for _ in range(count):
+        yield X[:4], Y[:4]
+
+
+PRINTED = {
+    "fits": lambda k, m: [m.fit(X, Y, batch_size=4, epochs=n) for n in (1, 2, 1)],
+    "fit, verbose 2": lambda k, m: [m.fit(X, Y, epochs=n, verbose=2) for n in (1, 2)],
+    "fit, verbose 0": lambda k, m: m.fit(X, Y, epochs=2, verbose=0),
+    "validation": lambda k, m: m.fit(X, Y, epochs=2, validation_split=0.2),
+    "validation, verbose 2": lambda k, m: m.fit(X, Y, validation_data=(X, Y), verbose=2),
+    "some validation": lambda k, m: m.fit(X, Y, epochs=3, validation_split=0.2, validation_freq=2),
+    "generator": lambda k, m: m.fit(pieces(5)),
+    "steps of a generator": lambda k, m: m.fit(pieces(6), steps_per_epoch=3, epochs=2),
+    "initial epoch": lambda k, m: m.fit(X, Y, initial_epoch=2, epochs=4),
+    "one pass each": lambda k, m: [m.evaluate(X, Y), m.predict(X), m.evaluate(X, Y), m.fit(X, Y)],
+    "one pass each, verbose 2": lambda k, m: [m.evaluate(X, Y, verbose=2), m.predict(X, verbose=2)],
+    "passes of generators": lambda k, m: [m.evaluate(pieces(5)), m.predict(pieces(5))],
+    "a callback that prints": lambda k, m: m.fit(X, Y, epochs=2, callbacks=[hello(k, "\n")]),
+    "verbose 2 and a callback": lambda k, m: m.fit(X, Y, epochs=2, verbose=2, callbacks=[hello(k)]),
+    "a line of one's own": lambda k, m: m.fit(X, Y, callbacks=[k.callbacks.ProgbarLogger()]),
+    "batch by batch": lambda k, m: [m.train_on_batch(X, Y), m.test_on_batch(X, Y)],
+}
+
+
+def printed(k, calls, out, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", out)
+    model = k.Sequential([k.Input((3,)), k.layers.Dense(2)])
+    model.compile("sgd", "mse", metrics=["mae"])
+    PRINTED[calls](k, seeded(model))
+    return out.getvalue()
+
+
+# Of batches whose number it does not know Keras may show one less than there were: 4/4 of 5.
+COUNTED = [calls for calls in PRINTED if calls not in ("generator", "passes of generators")]
+
+
+@pytest.mark.parametrize("calls", COUNTED)
+def test_a_terminal_shows_in_the_end_what_keras_shows(calls, monkeypatch):
+    beside(lambda k: on_screen(printed(k, calls, Terminal(), monkeypatch)))
+
+
+@pytest.mark.parametrize("calls", PRINTED)
+def test_a_file_gets_the_lines_that_a_terminal_shows_in_the_end(calls, monkeypatch):
+    text, shown = (printed(lk, calls, out, monkeypatch) for out in (io.StringIO(), Terminal()))
+    assert not set(text) & set("\r\b\x1b")
+    assert set(on_screen(text)) == set(on_screen(shown))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import suppress
 from typing import Any
 
 from lightkeras import _progress, config
 from lightkeras._config import Configurable
-from lightkeras._ranks import is_chief
 from lightkeras._tree import flatten
 
 __all__ = ["BATCH_HOOKS", "HOOKS", "Callback", "CallbackList", "callback_list"]
@@ -127,10 +125,7 @@ class Callback(metaclass=Configurable):
 
     def _say(self, text):
         """Print a line below the progress line that may be standing there."""
-        drawn = (self.params or {}).get("verbose", 0) not in (0, 2)
-        below = "\n" if drawn and _progress.is_redrawn(sys.stdout) else ""
-        if is_chief():
-            _progress.write(f"{below}{text}\n")
+        _progress.say(text)
 
 
 def overrides(callback, hook, base=None):
