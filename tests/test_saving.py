@@ -918,7 +918,7 @@ FOREIGN = [
     (entry("keras.models", "load_model"), "load_model of keras.models"),
     (entry("keras.config", "enable_unsafe_deserialization"), "does not have"),
     (entry("keras.layers", "Adam"), "Adam of keras.layers"),
-    (entry("keras.layers", "Discretization"), "Discretization of keras.layers"),
+    (entry("keras.layers", "JaxLayer"), "JaxLayer of keras.layers"),
     ({**entry("keras.layers", "Dense", units=3), "registered_name": "x>Dense"}, "registered name"),
     (entry("keras.layers", "TorchModuleWrapper", module="gASV"), "as a pickle"),
     (entry("keras.optimizers", "Adam"), "is no layer|Unknown layer"),

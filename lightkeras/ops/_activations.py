@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 
 import torch
 
 from lightkeras import activations
 from lightkeras._config import _outside
-from lightkeras.ops._op import family
+from lightkeras.ops._op import family, floating
 
 __all__ = [
     "celu",
@@ -50,22 +51,32 @@ def _of(activation):
     return new
 
 
-celu = _of(activations.celu)
-elu = _of(activations.elu)
-glu = _of(activations.glu)
-hard_shrink = _of(activations.hard_shrink)
-hard_sigmoid = _of(activations.hard_sigmoid)
-hard_silu = _of(activations.hard_silu)
+def _of_floats(activation):
+    """Torch has no kernel of it for integers: they become floats."""
+
+    @functools.wraps(activation)
+    def on_floats(x, *args, **kwargs):
+        return activation(floating(x), *args, **kwargs)
+
+    return _of(on_floats)
+
+
+celu = _of_floats(activations.celu)
+elu = _of_floats(activations.elu)
+glu = _of_floats(activations.glu)
+hard_shrink = _of_floats(activations.hard_shrink)
+hard_sigmoid = _of_floats(activations.hard_sigmoid)
+hard_silu = _of_floats(activations.hard_silu)
 hard_tanh = _of(activations.hard_tanh)
-leaky_relu = _of(activations.leaky_relu)
-log_sigmoid = _of(activations.log_sigmoid)
-log_softmax = _of(activations.log_softmax)
+leaky_relu = _of_floats(activations.leaky_relu)
+log_sigmoid = _of_floats(activations.log_sigmoid)
+log_softmax = _of_floats(activations.log_softmax)
 relu6 = _of(activations.relu6)
-selu = _of(activations.selu)
+selu = _of_floats(activations.selu)
 sigmoid = _of(activations.sigmoid)
-silu = _of(activations.silu)
-soft_shrink = _of(activations.soft_shrink)
-softplus = _of(activations.softplus)
+silu = _of_floats(activations.silu)
+soft_shrink = _of_floats(activations.soft_shrink)
+softplus = _of_floats(activations.softplus)
 softsign = _of(activations.softsign)
 sparse_plus = _of(activations.sparse_plus)
 sparse_sigmoid = _of(activations.sparse_sigmoid)
@@ -97,7 +108,7 @@ def gelu(x, approximate=True):
         approximate: Use the formula with tanh instead of the exact one. (`activations.gelu` is
             exact by default, as Keras's.)
     """
-    return activations.gelu(x, approximate)
+    return activations.gelu(floating(x), approximate)
 
 
 @op
@@ -120,4 +131,4 @@ def softmax(x, axis=-1):
             "is one class. Take sigmoid, or another axis.",
             stacklevel=_outside(),
         )
-    return activations.softmax(x, axis)
+    return activations.softmax(floating(x), axis)

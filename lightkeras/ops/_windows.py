@@ -21,7 +21,7 @@ from lightkeras._spatial import (
     tuple_of,
 )
 from lightkeras.config import standardize_data_format
-from lightkeras.ops._op import family
+from lightkeras.ops._op import family, floating
 
 __all__ = [
     "adaptive_average_pool",
@@ -92,7 +92,7 @@ def average_pool(inputs, pool_size, strides=None, padding="valid", data_format=N
     With "same", zeros that are added evenly do not count, and an odd one repeats the border, as
     on Keras with torch.
     """
-    pool = average_windows
+    pool, inputs = average_windows, floating(inputs)
     return _pooled("average_pool", pool, inputs, pool_size, strides, padding, data_format)
 
 
@@ -138,6 +138,7 @@ def adaptive_average_pool(inputs, output_size, data_format=None):
 
     The arguments are those of `adaptive_max_pool`.
     """
+    inputs = floating(inputs)
     return _adapted("adaptive_average_pool", ADAPTIVE_AVERAGE, inputs, output_size, data_format)
 
 
@@ -260,7 +261,7 @@ def _convolved(name, x, weight, strides, padding, data_format, dilation_rate):
     strides = tuple_of(name, "strides", strides, rank)
     dilation = tuple_of(name, "dilation_rate", dilation_rate, rank)
     padding = padding_mode(name, padding)
-    x, last = _channels_second(x, data_format)
+    x, last = _channels_second(floating(x), data_format)
     groups, rest = divmod(x.shape[1], weight.shape[1])
     if rest or not groups or weight.shape[0] % groups:
         raise _channels(name, x, weight.movedim((1, 0), (-2, -1)))
@@ -309,7 +310,7 @@ def conv_transpose(
     extras = (None,) * rank
     if output_padding is not None:
         extras = tuple_of(name, "output_padding", output_padding, rank, 0)
-    x, last = _channels_second(inputs, data_format)
+    x, last = _channels_second(floating(inputs), data_format)
     if kernel.shape[-1] != x.shape[1]:
         raise ValueError(
             f"conv_transpose() got {x.shape[1]} channels and a kernel of shape "

@@ -67,6 +67,27 @@ def test_activations_can_be_sent_to_another_process():
         assert pickle.loads(pickle.dumps(op)) is op
 
 
+@pytest.mark.parametrize("name", sorted(set(_activations.__all__) - {"threshold"}))
+def test_integers(name):
+    """Where torch has no kernel for them they become floats (Keras stops there)."""
+    op, x = getattr(ops, name), [[-3, 0, 2, 5]]
+    y, z = op(x), op(torch.tensor(x, dtype=torch.float32))
+    np.testing.assert_allclose(y.float(), z)
+    assert y.is_floating_point() or name in ("relu", "relu6", "hard_tanh")
+
+
+def test_integers_in_windows():
+    x, kernel = numbers(1, 6, 2, low=0, high=9, dtype="uint8"), numbers(3, 2, 4)
+    for call in (
+        lambda x: ops.conv(x, kernel),
+        lambda x: ops.conv_transpose(x, kernel.swapaxes(1, 2)),
+        lambda x: ops.average_pool(x, 2),
+        lambda x: ops.adaptive_average_pool(x, 3),
+        lambda x: ops.max_pool(x, 2),
+    ):
+        assert torch.equal(call(x).float(), call(x.astype("float32")))
+
+
 def test_softmax_of_one_class_warns():
     with pytest.warns(UserWarning, match=r"axis -1 of x of shape \(3, 1\) gives 1 everywhere"):
         ops.softmax(numbers(3, 1))
