@@ -95,6 +95,7 @@ OLD_NAMES: dict[str, dict] = {
     "Model": {"input": "inputs", "output": "outputs"},
     "fit": {"nb_epoch": "epochs"},
     "load_data": {"nb_words": "num_words"},
+    "Tokenizer": {"nb_words": "num_words"},
 }
 
 _warned: set[tuple[str, str]] = set()

@@ -1,5 +1,17 @@
-"""Raw sequences and images into arrays."""
+"""Raw sequences, texts and images into arrays and data sets."""
 
-from lightkeras.preprocessing import image, sequence
+from lightkeras.preprocessing import image, sequence, text
+from lightkeras.utils import (
+    image_dataset_from_directory,
+    text_dataset_from_directory,
+    timeseries_dataset_from_array,
+)
 
-__all__ = ["image", "sequence"]
+__all__ = [
+    "image",
+    "image_dataset_from_directory",
+    "sequence",
+    "text",
+    "text_dataset_from_directory",
+    "timeseries_dataset_from_array",
+]
