@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import os
 
+import torch
+
 from lightkeras._dtypes import floatx, set_floatx
-from lightkeras._registry import did_you_mean
+from lightkeras._registry import allow_code, did_you_mean
 from lightkeras.dtype_policies import dtype_policy, set_dtype_policy
 
 __all__ = [
     "backend",
+    "disable_flash_attention",
     "disable_interactive_logging",
+    "disable_traceback_filtering",
     "dtype_policy",
+    "enable_flash_attention",
     "enable_interactive_logging",
+    "enable_traceback_filtering",
+    "enable_unsafe_deserialization",
     "epsilon",
     "floatx",
     "image_data_format",
+    "is_flash_attention_enabled",
     "is_interactive_logging_enabled",
+    "is_nnx_enabled",
+    "is_traceback_filtering_enabled",
     "max_epochs",
     "max_steps_per_epoch",
     "set_backend",
@@ -45,6 +55,8 @@ def _limit(name, value):
 _epsilon = 1e-7
 _image_data_format = "channels_last"
 _interactive_logging = True
+_flash_attention: bool | None = None
+_traceback_filtering = True
 _max_epochs = _limit("KERAS_MAX_EPOCHS", os.environ.get("KERAS_MAX_EPOCHS") or None)
 _max_steps_per_epoch = _limit(
     "KERAS_MAX_STEPS_PER_EPOCH", os.environ.get("KERAS_MAX_STEPS_PER_EPOCH") or None
@@ -152,6 +164,63 @@ def disable_interactive_logging() -> None:
 def is_interactive_logging_enabled() -> bool:
     """Whether `verbose="auto"` draws a progress bar."""
     return _interactive_logging
+
+
+def enable_traceback_filtering() -> None:
+    """Errors that leave `fit` and the like show the user's own code and torch's (the default).
+
+    The frames of lightkeras and Lightning in between are left out.
+    """
+    global _traceback_filtering
+    _traceback_filtering = True
+
+
+def disable_traceback_filtering() -> None:
+    """Errors show every frame: for finding a mistake in lightkeras itself."""
+    global _traceback_filtering
+    _traceback_filtering = False
+
+
+def is_traceback_filtering_enabled() -> bool:
+    """Whether errors leave out the frames of lightkeras and Lightning."""
+    return _traceback_filtering
+
+
+# ---- how it is computed and read --------------------------------------------------------------
+
+
+def enable_flash_attention() -> None:
+    """Let torch use its flash kernel for attention where it can (torch's own default)."""
+    _set_flash_attention(True)
+
+
+def disable_flash_attention() -> None:
+    """Keep torch from its flash kernel for attention."""
+    _set_flash_attention(False)
+
+
+def is_flash_attention_enabled() -> bool | None:
+    """What was last asked for; None: nothing, so torch chooses."""
+    return _flash_attention
+
+
+def _set_flash_attention(enabled):
+    global _flash_attention
+    _flash_attention = enabled
+    torch.backends.cuda.enable_flash_sdp(enabled)
+
+
+def is_nnx_enabled() -> bool:
+    """Whether layers are Flax's NNX modules: never, that is a matter of the JAX backend."""
+    return False
+
+
+def enable_unsafe_deserialization() -> None:
+    """Load Python code that stands in files and configs, as `safe_mode=False` does for one.
+
+    Only for files of one's own: such code can do anything. It cannot be taken back.
+    """
+    allow_code()
 
 
 # ---- limits for trying a script out -----------------------------------------------------------

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from lightkeras import _registry
-from lightkeras._config import Configured
-from lightkeras._dtypes import dtype_name, floatx
+import copy
+from abc import ABCMeta
 
-__all__ = ["DTypePolicy", "FloatDTypePolicy", "deserialize", "get", "serialize"]
+from lightkeras import _registry
+from lightkeras._config import Configurable, Configured
+from lightkeras._dtypes import dtype_name, floatx
+from lightkeras._paths import PathMap
+
+__all__ = [
+    "DTypePolicy",
+    "DTypePolicyMap",
+    "FloatDTypePolicy",
+    "deserialize",
+    "get",
+    "serialize",
+]
 
 # policy: (compute dtype, variable dtype); any other policy is a dtype's name.
 _MIXED = {"mixed_float16": ("float16", "float32"), "mixed_bfloat16": ("bfloat16", "float32")}
@@ -45,6 +56,79 @@ class DTypePolicy(Configured):
 
 
 FloatDTypePolicy = DTypePolicy
+
+
+class _ConfigurableMap(Configurable, ABCMeta):
+    """Metaclass of a mapping that has a config."""
+
+
+class DTypePolicyMap(PathMap, DTypePolicy, metaclass=_ConfigurableMap):
+    """Policies for the layers inside a layer, by their paths.
+
+    A key is a path ("encoder/dense"), or a regular expression that the whole path matches. A layer
+    that gets the map as `dtype` takes what is its own when it is built.
+
+    Args:
+        default_policy: For layers that no key fits; the global policy by default.
+        policy_map: {key: policy, or its name}.
+
+    Raises:
+        ValueError: no policy is called so; a key is given twice; several keys fit a path.
+
+    >>> policies = DTypePolicyMap("float32", {"encoder/.*": "bfloat16"})
+    >>> policies["encoder/dense"], policies["decoder/dense"]
+    (<DTypePolicy "bfloat16">, <DTypePolicy "float32">)
+    """
+
+    def __init__(self, default_policy=None, policy_map=None):
+        if isinstance(default_policy, DTypePolicyMap):
+            raise ValueError(
+                "DTypePolicyMap(default_policy=) got a DTypePolicyMap. One policy for all other "
+                "layers is accepted. Write default_policy='float32', for example."
+            )
+        self._default = None if default_policy is None else get(default_policy)
+        self._here: DTypePolicy | None = None  # the policy of the layer that holds this map
+        super().__init__(policy_map)
+
+    def _at(self, path):
+        """The map as the policy of the layer at `path`."""
+        new = copy.copy(self)
+        new._here = self[path]
+        return new
+
+    def _other(self):
+        return self.default_policy
+
+    def _checked(self, value):
+        return get(value)
+
+    @property
+    def default_policy(self):
+        """The policy of layers that no key fits."""
+        return get(self._default)
+
+    @property
+    def name(self):
+        return f"map_{self.default_policy.name}"
+
+    @property
+    def compute_dtype(self):
+        return (self._here or self.default_policy).compute_dtype
+
+    @property
+    def variable_dtype(self):
+        return (self._here or self.default_policy).variable_dtype
+
+    def __repr__(self):
+        default = None if self._default is None else self._default.name
+        named = {key: policy.name for key, policy in self.items()}
+        return f"<DTypePolicyMap default_policy={default}, policy_map={named}>"
+
+    def get_config(self):
+        """Constructor arguments as plain values."""
+        default = None if self._default is None else self._default.name
+        policies = {key: serialize(policy) for key, policy in self.items()}
+        return {"default_policy": default, "policy_map": policies}
 
 
 def _dtypes_of(name):
@@ -91,7 +175,10 @@ def set_dtype_policy(policy) -> None:
 # ---- lookup -----------------------------------------------------------------------------------
 
 _table = _registry.Table(
-    "dtype policy", [DTypePolicy], {"FloatDTypePolicy": DTypePolicy}, base=DTypePolicy
+    "dtype policy",
+    [DTypePolicy, DTypePolicyMap],
+    {"FloatDTypePolicy": DTypePolicy},
+    base=DTypePolicy,
 )
 
 

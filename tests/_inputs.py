@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import lightkeras as lk
-from lightkeras import layers
+from lightkeras import config, layers
 
 NAN = float("nan")
 RNG = np.random.RandomState(0)
@@ -77,8 +77,12 @@ def fit(model, *data, **arguments):
 
 def say(action, error, *words):
     """Run `action`, which must be refused in a sentence that holds the words; returns it."""
-    with pytest.raises((ValueError, TypeError)) as caught:
-        action()
+    config.disable_traceback_filtering()
+    try:
+        with pytest.raises((ValueError, TypeError)) as caught:
+            action()
+    finally:
+        config.enable_traceback_filtering()
     text = str(caught.value)
     assert type(caught.value) is error, f"{type(caught.value).__name__}: {text}"
     for word in words:

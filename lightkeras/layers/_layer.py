@@ -34,7 +34,7 @@ from lightkeras.layers._shapes import (
 )
 from lightkeras.layers._spec import FAILURES, InputSpec, check_input, explain
 from lightkeras.layers._views import BoundView
-from lightkeras.layers._weights import Weighted, named
+from lightkeras.layers._weights import Weighted, named, path_inside
 
 __all__ = ["Layer"]
 
@@ -197,6 +197,8 @@ class Layer(Weighted, metaclass=Configurable):
         leaves = flatten((args, kwargs))
         if any(type(leaf) is KerasTensor for leaf in leaves):
             return self._symbolic_call(args, kwargs)
+        if not self.built:
+            self._settle()
         args = map_structure(self._prepared, args)
         kwargs = {
             k: v if "mask" in k else map_structure(self._prepared, v) for k, v in kwargs.items()
@@ -379,6 +381,13 @@ class Layer(Weighted, metaclass=Configurable):
         if device is not None and device.type not in ("cpu", "meta"):
             self.to(device)
 
+    def _settle(self):
+        """What depends on where the layer stands: its path, and its policy by a map of paths."""
+        self.__dict__["_path"] = path_inside(self.name)
+        if isinstance(self.dtype_policy, dtype_policies.DTypePolicyMap):
+            self.__dict__["dtype_policy"] = self.dtype_policy._at(self._path)
+            self.__dict__["_dtype_in"] = torch_dtype(self.dtype_policy.compute_dtype)
+
     def _build(self, shapes):
         self.__dict__["_build_shapes"] = shapes
         wanted = list(inspect.signature(self.build).parameters)
@@ -448,7 +457,8 @@ class Layer(Weighted, metaclass=Configurable):
 
     @property
     def path(self):
-        return self._name
+        """Names of the layers around it and its own, "encoder/dense"; known once it is built."""
+        return self.__dict__.get("_path") or self._name
 
     @property
     def dtype(self):
@@ -514,6 +524,8 @@ def _building(build):
         if self.built:
             return None
         self.__dict__["_in_build"] = True
+        if "_path" not in self.__dict__:
+            self._settle()
         try:
             build(self, *args, **kwargs)
         finally:

@@ -36,6 +36,12 @@ def named(name):
         _scope.pop()
 
 
+def path_inside(name):
+    """Path of the layer `name` where it is built: the names of the layers around it first."""
+    around = _scope[:-1] if _scope and _scope[-1] == name else _scope
+    return "/".join([*around, name])
+
+
 class Row:
     """One own weight: its view, and whether it was made trainable."""
 

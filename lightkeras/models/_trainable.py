@@ -10,12 +10,13 @@ import numpy as np
 import torch
 
 from lightkeras import _data, config
-from lightkeras._config import modernize, unexpected
+from lightkeras._config import _outside, modernize, unexpected
 from lightkeras._device import use_device
 from lightkeras._flags import environment_flags, known_flags
 from lightkeras._ranks import rank, world
 from lightkeras._step import Compiled
 from lightkeras._together import agree, in_order, last_logs
+from lightkeras._traceback import filtered
 from lightkeras._tree import map_structure
 from lightkeras.callbacks._base import callback_list
 from lightkeras.layers._layer import training_mode
@@ -158,6 +159,7 @@ class Trainable(Steps):
 
     # ---- fit ----------------------------------------------------------------------------------
 
+    @filtered
     def fit(
         self,
         x=None,
@@ -275,6 +277,7 @@ class Trainable(Steps):
 
     # ---- evaluate, predict --------------------------------------------------------------------
 
+    @filtered
     @names_checked
     def evaluate(
         self,
@@ -330,6 +333,7 @@ class Trainable(Steps):
         group.on_test_end(logs)
         return logs
 
+    @filtered
     @names_checked
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """Outputs for data, in the order of its rows.
@@ -395,6 +399,7 @@ class Trainable(Steps):
 
     # ---- single batches -----------------------------------------------------------------------
 
+    @filtered
     @names_checked
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """One training step on one batch; returns its loss and metrics."""
@@ -403,6 +408,7 @@ class Trainable(Steps):
         with self._as_compiled(), training_mode(self, True), use_device(device_of(self)):
             return self._on_batch("train", data, return_dict)
 
+    @filtered
     @names_checked
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         """Loss and metrics of one batch."""
@@ -474,7 +480,7 @@ def _check_counts(epochs, initial_epoch):
             f"0 epochs will run: epochs={epochs} is the index of the last epoch and initial_epoch "
             "is "
             f"{initial_epoch}. For more training pass epochs={initial_epoch + 5}.",
-            stacklevel=3,
+            stacklevel=_outside(),
         )
 
 

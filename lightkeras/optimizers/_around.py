@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import MutableMapping
-
 import torch
 
+from lightkeras._paths import PathMap
 from lightkeras._registry import serialize
 from lightkeras.optimizers._numbers import Count, Rate, positive, whole
 from lightkeras.optimizers._optimizer import Optimizer
@@ -269,7 +267,7 @@ class LossScaleOptimizer(_Around):
         return cls(**{**config, "inner_optimizer": inner})
 
 
-class OptimizerMap(MutableMapping):
+class OptimizerMap(PathMap):
     """Which optimizer a weight gets, by its path ("dense/kernel").
 
     A key is a path, or a regular expression that the whole path matches.
@@ -285,55 +283,20 @@ class OptimizerMap(MutableMapping):
     """
 
     def __init__(self, default_optimizer, optimizer_map=None):
-        _check_inner(self, default_optimizer)
-        if optimizer_map is not None and not isinstance(optimizer_map, dict):
-            raise TypeError(
-                f"OptimizerMap(optimizer_map=) got {type(optimizer_map).__name__}. A dict of "
-                'optimizers is accepted. Write {"encoder/.*": Adam()}, for example.'
-            )
-        self._default_optimizer = default_optimizer
-        self._optimizer_map: dict = {}
-        for key, optimizer in (optimizer_map or {}).items():
-            self[key] = optimizer
+        self._default_optimizer = self._checked(default_optimizer)
+        super().__init__(optimizer_map)
 
     @property
     def default_optimizer(self):
         """The optimizer of weights that no key fits."""
         return self._default_optimizer
 
-    def __getitem__(self, key):
-        if key in self._optimizer_map:
-            return self._optimizer_map[key]
-        fitting = [pattern for pattern in self._optimizer_map if re.fullmatch(pattern, key)]
-        if len(fitting) > 1:
-            raise ValueError(
-                f"OptimizerMap: {key!r} fits the keys {', '.join(map(repr, fitting))}. One key is "
-                "accepted for a weight. Make the patterns narrower."
-            )
-        return self._optimizer_map[fitting[0]] if fitting else self._default_optimizer
+    def _other(self):
+        return self._default_optimizer
 
-    def __setitem__(self, key, optimizer):
-        if not isinstance(key, str):
-            raise ValueError(
-                f"OptimizerMap got the key {key!r}. A path or pattern is a string. Write "
-                'optimizer_map["encoder/.*"] = Adam(), for example.'
-            )
-        if key in self._optimizer_map:
-            raise ValueError(
-                f"OptimizerMap has {key!r} already. Each key is given once. Type "
-                f"del optimizer_map[{key!r}] first."
-            )
-        _check_inner(self, optimizer)
-        self._optimizer_map[key] = optimizer
-
-    def __delitem__(self, key):
-        del self._optimizer_map[key]
-
-    def __len__(self):
-        return len(self._optimizer_map)
-
-    def __iter__(self):
-        return iter(self._optimizer_map)
+    def _checked(self, value):
+        _check_inner(self, value)
+        return value
 
     def __call__(self, variable):
         """The optimizer of a weight."""
@@ -341,7 +304,7 @@ class OptimizerMap(MutableMapping):
 
     def get_config(self):
         """Constructor arguments as plain values."""
-        inner = {key: serialize(optimizer) for key, optimizer in self._optimizer_map.items()}
+        inner = {key: serialize(optimizer) for key, optimizer in self.items()}
         return {"default_optimizer": serialize(self._default_optimizer), "optimizer_map": inner}
 
     @classmethod

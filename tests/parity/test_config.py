@@ -6,20 +6,15 @@ import os
 import re
 import subprocess
 import sys
+import traceback
 
 import keras
 import numpy as np
 import pytest
 import torch
 
-from lightkeras import _dtypes, config, dtype_policies, mixed_precision
-
-# Keras's that are absent on purpose: they would control nothing here, or turn safety off.
-ABSENT = {
-    *["disable_flash_attention", "enable_flash_attention", "is_flash_attention_enabled"],
-    *["disable_traceback_filtering", "enable_traceback_filtering"],
-    *["is_traceback_filtering_enabled", "enable_unsafe_deserialization", "is_nnx_enabled"],
-}
+import lightkeras as lk
+from lightkeras import _dtypes, _registry, config, dtype_policies, layers, mixed_precision, saving
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +31,7 @@ def settings_restored():
 
 def test_same_names_and_signatures():
     theirs = {n for n in dir(keras.config) if n[0] != "_"}
-    assert theirs - ABSENT == set(config.__all__)
+    assert theirs == set(config.__all__)
     for name in config.__all__:
         a, b = getattr(config, name), getattr(keras.config, name)
         assert list(inspect.signature(a).parameters) == list(inspect.signature(b).parameters), name
@@ -63,6 +58,63 @@ def test_interactive_logging():
     assert config.is_interactive_logging_enabled() is True
     config.disable_interactive_logging()
     assert config.is_interactive_logging_enabled() is False
+
+
+def test_flash_attention():
+    assert config.is_flash_attention_enabled() is keras.config.is_flash_attention_enabled() is None
+    try:
+        for switch, enabled in (("disable", False), ("enable", True)):
+            getattr(config, f"{switch}_flash_attention")()
+            assert config.is_flash_attention_enabled() is enabled
+            assert torch.backends.cuda.flash_sdp_enabled() is enabled
+    finally:
+        config._flash_attention = None
+
+
+def test_stored_code_is_loaded_where_all_of_it_is_allowed(monkeypatch):
+    stored = saving.serialize_keras_object(layers.Lambda(lambda x: x + 1))
+    with pytest.raises(ValueError, match="safe_mode=False"):
+        saving.deserialize_keras_object(stored)
+    monkeypatch.setattr(_registry, "_unsafe", False)  # put back afterwards
+    config.enable_unsafe_deserialization()
+    assert saving.deserialize_keras_object(stored)(torch.ones(1)) == 2.0
+
+
+def frames(call):
+    """Packages of the frames that an error shows, one entry a frame."""
+    try:
+        call()
+    except ValueError as error:
+        walked = traceback.walk_tb(error.__traceback__)
+        return [frame.f_globals["__name__"].partition(".")[0] for frame, _ in walked]
+
+
+def test_traceback_filtering():
+    def broken(y_true, y_pred):
+        raise ValueError("mine")
+
+    model = lk.Sequential([lk.Input((2,)), layers.Dense(1)])
+    model.compile("sgd", broken)
+    x = np.ones((4, 2), "float32")
+    calls = [
+        lambda: model.fit(x, x[:, :1], verbose=0),
+        lambda: model.evaluate(x, x[:, :1], verbose=0),
+        lambda: model.train_on_batch(x, x[:, :1]),
+        lambda: model.fit(x[:, :1], x, verbose=0),
+    ]
+    try:
+        for call in calls:
+            assert frames(call)[2:3] == ["lightkeras"]  # the method that was called
+            assert set(frames(call)[3:]) <= {__name__, "torch"}
+        assert config.is_traceback_filtering_enabled()
+        config.disable_traceback_filtering()
+        assert {"lightkeras", "lightning", __name__} <= set(frames(calls[0])[3:])
+    finally:
+        config.enable_traceback_filtering()
+
+
+def test_nnx_is_jax():
+    assert config.is_nnx_enabled() is keras.config.is_nnx_enabled() is False
 
 
 def test_backend():
@@ -128,6 +180,60 @@ def test_policies(name):
     assert dtype_policies.deserialize(keras.dtype_policies.serialize(theirs)) == ours
     assert dtype_policies.get(name) == ours == dtype_policies.get(ours)
     assert {ours, dtype_policies.DTypePolicy(name)} == {ours}
+
+
+def policies(module):
+    policy = module.DTypePolicy
+    given = {"encoder/dense": policy("bfloat16"), "decoder": policy("float16")}
+    return module.DTypePolicyMap(policy("float32"), {**given, "encoder/.*": policy("float64")})
+
+
+def test_map_of_policies():
+    ours, theirs = policies(dtype_policies), policies(keras.dtype_policies)
+    for path in ("encoder/dense", "encoder/a/b", "encoder", "decoder", "decoder/dense"):
+        assert ours[path].name == theirs[path].name
+    assert (ours.name, ours.compute_dtype) == (theirs.name, theirs.compute_dtype)
+    assert (list(ours), len(ours), "decoder" in ours) == (list(theirs), 3, True)
+    del ours["decoder"]
+    assert ours["decoder"].name == "float32"
+    config = dtype_policies.serialize(policies(dtype_policies))
+    back = keras.dtype_policies.deserialize(config)
+    assert back["encoder/dense"].name == "bfloat16"
+    again = dtype_policies.deserialize(keras.dtype_policies.serialize(theirs))
+    assert again["encoder/x"].name == "float64"
+    config_of_none = dtype_policies.DTypePolicyMap().get_config()
+    assert config_of_none == keras.dtype_policies.DTypePolicyMap().get_config()
+    ours["e.*"] = "float16"
+    for wrong, text in (
+        (lambda: ours["encoder/z"], r"fits the keys 'encoder/\.\*', 'e\.\*'"),
+        (lambda: ours.__setitem__("e.*", "float32"), "has 'e.*' already"),
+        (lambda: ours.__setitem__("a", "flaot32"), "Did you mean 'float32'"),
+        (lambda: dtype_policies.DTypePolicyMap(ours), "got a DTypePolicyMap"),
+        (lambda: dtype_policies.DTypePolicyMap(policy_map=[1]), "got list"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=text):
+            wrong()
+
+
+def test_layers_take_their_policy_from_a_map():
+    def dtypes(module):
+        class Block(module.layers.Layer):
+            def __init__(self, **options):
+                super().__init__(**options)
+                self.body = module.layers.Dense(3, name="body", dtype=self.dtype_policy)
+                self.head = module.layers.Dense(2, name="head", dtype=self.dtype_policy)
+
+            def call(self, x):
+                return self.head(self.body(x))
+
+        policy = module.dtype_policies.DTypePolicy
+        policies = module.dtype_policies.DTypePolicyMap("float32", {".*/head": policy("bfloat16")})
+        block = Block(name="block", dtype=policies)
+        y = block(np.ones((2, 4), "float32"))
+        seen = [block, block.body, block.head]
+        return str(y.dtype), [(x.path, x.dtype_policy.name, x.compute_dtype) for x in seen]
+
+    assert dtypes(lk) == dtypes(keras)
 
 
 def test_global_policy():

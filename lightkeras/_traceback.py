@@ -1,0 +1,44 @@
+"""Errors that leave a public method show the user's frames, not the engine's."""
+
+from __future__ import annotations
+
+import functools
+
+from lightkeras import config
+
+__all__ = ["filtered"]
+
+_INSIDE = ("lightkeras", "lightning", "lightning_fabric", "lightning_utilities")
+
+
+def filtered(method):
+    """Decorator: an error's traceback leaves out the frames of lightkeras and Lightning.
+
+    `config.disable_traceback_filtering()` shows them.
+    """
+
+    @functools.wraps(method)
+    def call(self, *args, **kwargs):
+        try:
+            return method(self, *args, **kwargs)
+        except Exception as error:
+            if not config.is_traceback_filtering_enabled():
+                raise
+            raise error.with_traceback(_shortened(error.__traceback__))  # noqa: B904
+
+    return call
+
+
+def _shortened(traceback):
+    """The frames of others, down to the last one; the same objects, linked anew."""
+    kept = []
+    while traceback is not None:
+        name = traceback.tb_frame.f_globals.get("__name__", "")
+        if name.partition(".")[0] not in _INSIDE:
+            kept.append(traceback)
+        traceback = traceback.tb_next
+    shown = None
+    for step in reversed(kept):
+        step.tb_next = shown
+        shown = step
+    return shown
