@@ -15,7 +15,16 @@ from lightkeras._dtypes import dtype_name
 from lightkeras._registry import to_snake, unique_name
 from lightkeras._tree import flatten, map_structure, pack
 
-__all__ = ["Function", "KerasTensor", "Node", "Plan", "apply", "is_keras_tensor", "output_spec"]
+__all__ = [
+    "Function",
+    "KerasTensor",
+    "Node",
+    "Plan",
+    "apply",
+    "get_source_inputs",
+    "is_keras_tensor",
+    "output_spec",
+]
 
 
 class KerasTensor:
@@ -24,16 +33,24 @@ class KerasTensor:
     Args:
         shape: Sizes, None where unknown; the first is the batch.
         dtype: Name of the dtype.
+        sparse, ragged: Always False: tensors are dense.
+        record_history: Kept for Keras's sake.
         name: Shown in errors.
     """
 
-    ragged = False
-
-    def __init__(self, shape, dtype="float32", name=None, sparse=False):
+    def __init__(
+        self,
+        shape,
+        dtype="float32",
+        sparse=False,
+        ragged=False,
+        record_history=True,
+        name=None,
+    ):
         self.shape = tuple(shape)
         self.dtype = dtype_name(dtype)
         self.name = name or unique_name("keras_tensor")
-        self.sparse = sparse
+        self.sparse, self.ragged = sparse, ragged
         self._keras_history = None  # (operation, node index, tensor index)
         self._keras_mask = None
 
@@ -286,6 +303,33 @@ def nodes_between(inputs, outputs):
         stack.append((tensor, node))
         stack += [(t, None) for t in reversed(node.input_tensors)]
     return order
+
+
+def get_source_inputs(tensor):
+    """The inputs that a symbolic tensor is computed from, each once.
+
+    Args:
+        tensor: A symbolic tensor; anything else is returned as it is.
+
+    >>> x = KerasTensor((None, 3))
+    >>> get_source_inputs(x * 2 + 1)[0] is x
+    True
+    """
+    if not is_keras_tensor(tensor):
+        return tensor
+    found, stack, seen = {}, [tensor], set()
+    while stack:
+        one = stack.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        operation, index, _ = one._keras_history or (None, 0, 0)
+        before = operation._inbound_nodes[index].input_tensors if operation else []
+        if before:
+            stack += reversed(before)
+        else:
+            found[id(one)] = one
+    return list(found.values())
 
 
 class Plan:

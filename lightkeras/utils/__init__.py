@@ -1,7 +1,9 @@
 """Helpers around training: labels, images, files, seeds."""
 
+import importlib
+
 from lightkeras._dtypes import dtype_name as standardize_dtype
-from lightkeras._graph import is_keras_tensor
+from lightkeras._graph import get_source_inputs, is_keras_tensor
 from lightkeras._progress import Progbar
 from lightkeras._registry import (
     custom_object_scope,
@@ -47,12 +49,14 @@ __all__ = [
     "audio_dataset_from_directory",
     "clear_session",
     "custom_object_scope",
+    "deserialize_keras_object",
     "disable_interactive_logging",
     "enable_interactive_logging",
     "get_custom_objects",
     "get_file",
     "get_registered_name",
     "get_registered_object",
+    "get_source_inputs",
     "image_dataset_from_directory",
     "img_to_array",
     "is_interactive_logging_enabled",
@@ -64,6 +68,7 @@ __all__ = [
     "pad_sequences",
     "register_keras_serializable",
     "save_img",
+    "serialize_keras_object",
     "set_random_seed",
     "split_dataset",
     "standardize_dtype",
@@ -72,3 +77,15 @@ __all__ = [
     "to_categorical",
     "unpack_x_y_sample_weight",
 ]
+
+_ABOVE = ("deserialize_keras_object", "serialize_keras_object")  # of saving, which stands higher
+
+
+def __getattr__(name):
+    if name not in _ABOVE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("lightkeras.saving"), name)
+
+
+def __dir__():
+    return __all__
