@@ -16,7 +16,7 @@ import inspect
 import torch
 
 from lightkeras._registry import Table
-from lightkeras.optimizers import schedules
+from lightkeras.optimizers import legacy, schedules
 from lightkeras.optimizers._adam import Adam, Adamax, AdamW, Lamb, Nadam, ScheduleFreeAdamW
 from lightkeras.optimizers._adaptive import Adadelta, Adafactor, Adagrad, Ftrl, RMSprop
 from lightkeras.optimizers._around import LossScaleOptimizer, MultiOptimizer, OptimizerMap
@@ -47,6 +47,7 @@ __all__ = [
     "TorchOptimizer",
     "deserialize",
     "get",
+    "legacy",
     "schedules",
     "serialize",
 ]
