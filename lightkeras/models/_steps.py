@@ -259,7 +259,7 @@ class Steps(Layer):
         """Outputs of the first two rows."""
         layers = [] if self.built else [m for m in self.modules() if isinstance(m, Layer)]
         new = [layer for layer in layers if not layer.built]
-        with torch.no_grad(), training_mode(self, False):
+        with torch.no_grad(), training_mode(self, False), _states_aside(self):
             y_pred = self(_to(_checks.few(x), device_of(self)))
         self.clear_losses()
         for layer in new:
@@ -317,6 +317,19 @@ class Steps(Layer):
         finally:
             for p in trained if frozen else ():
                 p.requires_grad_(False)
+
+
+@contextmanager
+def _states_aside(model):
+    """Inside, stateful layers start anew; what they had seen before is as it was afterwards."""
+    kept = [(m, m.__dict__["states"]) for m in model.modules() if "states" in m.__dict__]
+    try:
+        for module, _ in kept:
+            module.__dict__["states"] = None
+        yield
+    finally:
+        for module, states in kept:
+            module.__dict__["states"] = states
 
 
 def _floats(named):
