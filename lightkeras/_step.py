@@ -56,7 +56,7 @@ class Compiled:
         self.metrics = CompiledMetrics(self)
         self.trained = None  # parameters that were trainable when the model was compiled
         self.run = None  # the model's call through torch.compile, where that is asked for
-        self.step = None  # the training step as compiled code, likewise
+        self.steps = {}  # kind of step -> as compiled code, likewise
         self._check_identifiers()
 
     def _optimizer(self, given):
@@ -82,7 +82,7 @@ class Compiled:
             metrics.resolve(metric, None, (1, 1), (1, 1))
 
     def __getstate__(self):
-        return {**self.__dict__, "run": None, "step": None}  # a copy compiles anew
+        return {**self.__dict__, "run": None, "steps": {}}  # a copy compiles anew
 
     @property
     def jit(self):

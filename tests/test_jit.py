@@ -276,5 +276,32 @@ def test_compiled_steps_give_the_numbers_of_plain_ones(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # it is compiled, not left as it is
         plain, compiled = (trained(make, x, Y, jit) for jit in (False, True))
-    assert len(compiled[3]._compiled.step.codes) == 1
+    assert len(compiled[3]._compiled.steps["train"].codes) == 1
     same(plain, compiled, rtol=1e-4, atol=1e-5)
+
+
+def test_evaluate_and_predict(interpreted):
+    def run(jit):
+        model, options = ROWS["normalization"][0]()
+        lk.utils.set_random_seed(4)
+        model.compile(**options, jit_compile=jit)
+        model.fit(X, Y, batch_size=16, epochs=2, validation_data=(X, Y), verbose=0)
+        values = model.evaluate(X, Y, batch_size=16, verbose=0)
+        return values, model.predict(X, batch_size=16, verbose=0), model
+
+    (plain, y, _), (recorded, z, model) = run(False), run(True)
+    assert set(model._compiled.steps) == {"train", "test", "predict"}
+    assert len(interpreted) == 3  # validation and evaluate share one
+    np.testing.assert_allclose(plain, recorded, rtol=1e-5)
+    np.testing.assert_allclose(y, z, rtol=1e-5, atol=1e-6)
+
+
+def test_predict_gives_a_tree_and_new_weights_count(interpreted):
+    x = lk.Input((6,))
+    model = lk.Model(x, {"a": layers.Dense(2)(x), "b": layers.Dense(1)(x)})
+    model.compile(jit_compile=True)
+    for _ in range(3):
+        found = model.predict_on_batch(X[:4])
+    assert len(interpreted) == 1 and set(found) == {"a", "b"}
+    model.set_weights([np.zeros_like(w) for w in model.get_weights()])
+    assert not model.predict_on_batch(X[:4])["a"].any()

@@ -1,14 +1,17 @@
-"""`compile(jit_compile=True)`: the whole training step, or the model's call, as compiled code.
+"""`compile(jit_compile=True)`: whole steps as compiled code.
 
-A training step is recorded while it is taken: every tensor operation of the outputs, the loss,
-the gradients, the update and the metrics becomes one graph, and torch's compiler makes one piece
-of code of it. Where that is not possible the model's call alone is compiled, and where that is
-not possible either it runs as it is.
+A step (of training, of evaluation, or the outputs alone) is recorded while it is taken: every
+tensor operation of the outputs, the loss, the gradients, the update and the metrics becomes one
+graph, and torch's compiler makes one piece of code of it. A training step for which that is not
+possible, or which Lightning takes by itself, has the model's call compiled, and where that is not
+possible either it runs as it is.
 """
 
 from __future__ import annotations
 
+import operator
 import warnings
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -19,7 +22,7 @@ from lightkeras._tree import flatten, map_structure, pack
 from lightkeras.metrics._torchmetrics import TorchMetric
 from lightkeras.random import SeedGenerator
 
-__all__ = ["CompiledCall", "CompiledStep", "train_step_of"]
+__all__ = ["CompiledCall", "compiled_step"]
 
 _OPTIONS = {"fallback_random": True}  # random numbers are drawn as without compilation
 _LARGEST = 4000  # operations; more (long unrolled recurrences) compile for minutes
@@ -51,38 +54,42 @@ class CompiledCall:
             return outputs
 
 
-def train_step_of(model, plain):
-    """What takes training steps: `plain`, or a compiled step where `compile` asked for it."""
+def compiled_step(model, kind, plain):
+    """What takes steps: `plain`, or compiled ones where `compile` asked for them.
+
+    Args:
+        model: A model that is ready for such steps.
+        kind: "train", "test" or "predict".
+        plain: The function `(x, y, w)` of one step, or `(x)` of the outputs.
+    """
     compiled = model._compiled
-    if not compiled.jit:
+    if compiled is None or not compiled.jit or not model.built:
         return plain
-    step = compiled.step
+    step = compiled.steps.get(kind)
     if step is None or not step.fits():
-        step = compiled.step = CompiledStep(model, plain)
+        step = compiled.steps[kind] = _KINDS[kind](model, plain)
     return plain if step.failed else step.begin()
 
 
-class CompiledStep:
-    """Takes training steps in compiled code; `plain` ones where there is none for a batch.
+class _Step:
+    """Takes steps in compiled code; `plain` ones where there is none for a batch.
 
     A shape is recorded when it comes twice in a row: so the first step (which may still make or
     move state) and the smaller last batch of an epoch are taken as they are.
 
-    Args:
-        model: A model that is ready to be trained.
-        plain: The function `(x, y, w)` of one step, not compiled.
+    A kind of step defines `_body(x, y, w)`: the step in tensor operations, which returns a list
+    of the outputs that are needed outside of it.
     """
+
+    _body: Any
 
     def __init__(self, model, plain):
         self.model, self.plain = model, plain
         self.codes: dict[Any, Any] = {}  # shapes of a batch -> compiled code
         self.last: Any = None  # shapes of the batch before
-        self.outputs: Any = None  # outputs of a step, where metrics are updated outside of it
+        self.outputs: Any = None  # the form of the outputs, where they are needed outside
         self.made_for = _signature(model)
-        reason = _state_in_python(model)
-        self.failed = reason is not None
-        if reason is not None:
-            _warn("The step", model, reason, "has only the call compiled")
+        self.failed = False
 
     def fits(self):
         """Whether the codes still hold: same parameters, frozen or not, and same losses."""
@@ -90,12 +97,10 @@ class CompiledStep:
 
     def begin(self):
         """Look up the tensors that steps change; call it before a series of steps."""
-        self.state = _state(self.model)
-        device = self.state[0].device
-        # In 64 bits, as Python's floats: near 1 the powers of Adam's betas need them.
-        self.rate, self.count = torch.zeros(2, dtype=torch.float64, device=device).unbind()
-        self.fixed = [t.detach() for t in self.state], [self.rate, self.count]
-        self.cast = _autocast(device.type)
+        self.state = self._state()
+        self.numbers: list[Any] = []
+        self.faces = [t.detach() for t in self.state]
+        self.cast = _autocast(self.state[0].device.type) if self.state else None
         return self
 
     def __call__(self, x, y=None, w=None):
@@ -104,88 +109,192 @@ class CompiledStep:
         code, before = self.codes.get(key), self.last
         self.last = key
         if code is not None:
-            self._tell_rate()
-            outputs = code(*self.fixed[0], *leaves, *self.fixed[1])
+            self._before()
+            outputs = code(*self.faces, *leaves, *self.numbers)
         elif self.failed or key != before:
             return self._plainly(x, y, w)
         else:
-            outputs = self._first(key, leaves, (x, y, w))
-        if outputs:
-            self.model._update_metrics(x, y, pack(self.outputs, outputs), w)
-        return None
+            taken, outputs = self._first(key, leaves, (x, y, w))
+            if not taken:
+                return self._plainly(x, y, w)  # where the model is at fault, this says how
+        return self._after(outputs, x, y, w)
+
+    def _before(self):
+        """Get ready for a step."""
+
+    def _after(self, outputs, x, y, w):
+        """Do what is left after a step in compiled code; what the step returns."""
+
+    def _state(self):
+        """Every tensor that a step reads or changes besides its batch, each once."""
+        model = self.model
+        metrics = model._all_metrics() if self._moves_metrics else []
+        sums = [v for m in metrics if _recordable(m) for v in m.variables]
+        return list({id(t): t for t in [*_weights(model), *sums]}.values())
+
+    _moves_metrics = True
 
     def _plainly(self, x, y, w):
-        """A step without any compiled code, unless that of the call is all there is."""
-        compiled = self.model._compiled
-        call = compiled.run
-        compiled.run = call if self.failed else None
-        try:
-            self.plain(x, y, w)
-        finally:
-            compiled.run = call
-
-    def _tell_rate(self):
-        rate, count = self.model._compiled.optimizer._begin_step()
-        self.rate.fill_(rate)
-        self.count.fill_(count)
+        """A step without compiled code."""
+        with _without_call(self.model._compiled):
+            return self.plain(x, y, w)
 
     def _first(self, key, leaves, batch):
-        """Take this step under a recorder and compile what was recorded; returns its outputs."""
-        group = self.model._compiled.optimizer.param_groups[0]
+        """Take a step under a recorder and compile it: (whether that worked, its outputs)."""
         before, rng = [t.detach().clone() for t in self.state], torch.get_rng_state()
-        numbers = {name: group[name] for name in ("lr", "iterations")}
         try:
             graph, outputs = self._record(leaves, batch)
-            self.codes[key] = _compiled(graph, [*self.fixed[0], *leaves, *self.fixed[1]])
-            return outputs
+            self.codes[key] = _compiled(graph, [*self.faces, *leaves, *self.numbers])
+            return True, outputs
         except Exception as error:
-            self.failed = True
+            self._give_up(error)
             with torch.no_grad():
                 for tensor, value in zip(self.state, before, strict=True):
                     tensor.copy_(value)
             torch.set_rng_state(rng)
-            group.update(numbers)
             self.model.clear_losses()
-            self._plainly(*batch)  # where the model itself is at fault, this says how
-            _warn("The step", self.model, error, "has only the call compiled")
-            return []
+            return False, []
+
+    def _give_up(self, reason):
+        self.failed = True
+        _warn(f"The {self._name} step", self.model, reason, self._instead)
+
+    _name, _instead = "", "runs as it is"
 
     def _record(self, leaves, batch):
-        """(graph of the step, its outputs); the step is taken."""
+        """(graph of a step, its outputs); the step is taken."""
         from torch.fx.experimental.proxy_tensor import make_fx
 
-        model, optimizer, (x, y, w) = self.model, self.model._compiled.optimizer, batch
-        inside, outputs = _all_recordable(model), []
+        if any(type(t) is not torch.Tensor for t in leaves):
+            raise TypeError("strings are no numbers")
+        outputs: list[Any] = []
 
         def step(*_):  # the recorder knows the tensors by their identity
-            loss, y_pred = model._loss_of(x, y, w)
-            if inside:
-                model._update_metrics(x, y, y_pred, w)
-            else:
-                self.outputs = map_structure(lambda t: t.detach(), y_pred)
-                outputs.extend(flatten(self.outputs))
-            loss = optimizer.scale_loss(loss)
-            grads = torch.autograd.grad(loss, optimizer._params, allow_unused=True)
-            optimizer._recorded_step(grads, self.rate, self.count)
+            outputs[:] = self._body(*batch)
             return list(outputs)
 
-        self._tell_rate()
-        call, model._compiled.run = model._compiled.run, None
-        try:
-            with _NoReads():
-                graph = make_fx(step)(*self.state, *leaves, self.rate, self.count)
-        finally:
-            model._compiled.run = call
-        model.clear_losses()
+        self._before()
+        with _NoReads(), _without_call(self.model._compiled):
+            graph = make_fx(step)(*self.state, *leaves, *self.numbers)
+        self.model.clear_losses()
         if len(graph.graph.nodes) > _LARGEST:
             raise RuntimeError(f"a step of {len(graph.graph.nodes)} operations is too long")
-        after = _state(model)
-        kept = len(after) == len(self.state) and all(
-            a is b for a, b in zip(after, self.state, strict=True)
-        )
+        after = self._state()
+        kept = len(after) == len(self.state) and all(map(operator.is_, after, self.state))
         if not kept or _writes_elsewhere(graph):
             raise RuntimeError("a step changes tensors that are neither weights nor buffers")
         return graph, outputs
+
+    def _returned(self, y_pred):
+        """The outputs as a list, and their form noted."""
+        self.outputs = map_structure(lambda t: t.detach(), y_pred)
+        return flatten(self.outputs)
+
+
+class TrainStep(_Step):
+    """Outputs, loss, gradients, update and metrics."""
+
+    _name, _instead = "training", "has only the call compiled"
+
+    def __init__(self, model, plain):
+        super().__init__(model, plain)
+        reason = _state_in_python(model)
+        if reason is not None:
+            self._give_up(reason)
+
+    def begin(self):
+        super().begin()
+        # In 64 bits, as Python's floats: near 1 the powers of Adam's betas need them.
+        device = self.state[0].device
+        self.numbers = list(torch.zeros(2, dtype=torch.float64, device=device).unbind())
+        return self
+
+    def _state(self):
+        optimizer = self.model._compiled.optimizer
+        slots = [t for tensors in optimizer._slots.values() for t in tensors]
+        known = {id(t): t for t in [*super()._state(), *slots, *optimizer._extras.values()]}
+        return list(known.values())
+
+    def _before(self):
+        for tensor, number in zip(self.numbers, self._optimizer._begin_step(), strict=True):
+            tensor.fill_(number)
+
+    @property
+    def _optimizer(self):
+        return self.model._compiled.optimizer
+
+    def _body(self, x, y, w):
+        model, optimizer, outputs = self.model, self._optimizer, []
+        loss, y_pred = model._loss_of(x, y, w)
+        if _all_recordable(model):
+            model._update_metrics(x, y, y_pred, w)
+        else:
+            outputs = self._returned(y_pred)
+        loss = optimizer.scale_loss(loss)
+        grads = torch.autograd.grad(loss, optimizer._params, allow_unused=True)
+        optimizer._recorded_step(grads, *self.numbers)
+        return outputs
+
+    def _after(self, outputs, x, y, w):
+        if outputs:
+            self.model._update_metrics(x, y, pack(self.outputs, outputs), w)
+
+    def _plainly(self, x, y, w):
+        if self.failed:  # with the call compiled
+            return self.plain(x, y, w)
+        return super()._plainly(x, y, w)
+
+    def _first(self, key, leaves, batch):
+        group = self._optimizer.param_groups[0]
+        numbers = {name: group[name] for name in ("lr", "iterations")}
+        taken, outputs = super()._first(key, leaves, batch)
+        if not taken:
+            group.update(numbers)
+        return taken, outputs
+
+
+class TestStep(_Step):
+    """Outputs, loss and metrics."""
+
+    _name = "evaluation"
+
+    def _body(self, x, y, w):
+        _, y_pred = self.model._loss_of(x, y, w)
+        if not _all_recordable(self.model):
+            return self._returned(y_pred)
+        self.model._update_metrics(x, y, y_pred, w)
+        return []
+
+    _after = TrainStep._after
+
+
+class PredictStep(_Step):
+    """Outputs alone."""
+
+    _name = "prediction"
+    _moves_metrics = False
+
+    def _body(self, x, y, w):
+        return self._returned(self.model(x))
+
+    def _plainly(self, x, y, w):
+        return self.plain(x)
+
+    def _after(self, outputs, x, y, w):
+        return pack(self.outputs, outputs)
+
+
+_KINDS = {"train": TrainStep, "test": TestStep, "predict": PredictStep}
+
+
+@contextmanager
+def _without_call(compiled):
+    """Inside the `with` block the model runs as it is, without its compiled call."""
+    call, compiled.run = compiled.run, None
+    try:
+        yield
+    finally:
+        compiled.run = call
 
 
 def _compiled(graph, arguments):
@@ -241,13 +350,8 @@ def _signature(model):
     return parameters, id(model._compiled.parts), id(model._compiled.optimizer)
 
 
-def _state(model):
-    """Every tensor that a step may change, each once."""
-    optimizer = model._compiled.optimizer
-    slots = [t for tensors in optimizer._slots.values() for t in tensors]
-    sums = [v for m in model._all_metrics() if _recordable(m) for v in m.variables]
-    weights = [*model.parameters(), *model.buffers()]
-    return list({id(t): t for t in [*weights, *slots, *optimizer._extras.values(), *sums]}.values())
+def _weights(model):
+    return [*model.parameters(), *model.buffers()]
 
 
 def _all_recordable(model):

@@ -17,7 +17,7 @@ from lightkeras.layers._layer import training_mode
 from lightkeras.layers._shapes import device_of
 from lightkeras.layers._weights import pending
 from lightkeras.models import _checks
-from lightkeras.models._jit import CompiledCall, train_step_of
+from lightkeras.models._jit import CompiledCall, compiled_step
 
 __all__ = ["OneBatch", "Steps"]
 
@@ -186,7 +186,8 @@ class Steps(Layer):
         `bare` is that of the batches: how x alone is passed on.
         """
         if not self._overrides(f"{mode}_step"):
-            return train_step_of(self, self._train_batch) if mode == "train" else self._test_batch
+            plain = self._train_batch if mode == "train" else self._test_batch
+            return compiled_step(self, mode, plain)
         step = getattr(self, f"{mode}_step")
 
         def run(x, y=None, w=None):
@@ -224,18 +225,12 @@ class Steps(Layer):
                 _checks.warn_frozen(self)
         self.__dict__["_penalties"] = tuple(self._find_penalties())
         self.__dict__["_attached"] = tuple(self._own_metrics())
-        self._runner()
+        if compiled.jit and self.built:
+            compiled.run = compiled.run or CompiledCall(self)
 
     def _runner(self):
-        """What gives the outputs of a batch: the model, or its compiled call."""
-        compiled = self._compiled
-        if compiled is None or not self.built:
-            return self
-        if not compiled.jit:
-            compiled.run = None
-        elif compiled.run is None:
-            compiled.run = CompiledCall(self)
-        return compiled.run or self
+        """What gives the outputs of a batch: the model, or its call as compiled code."""
+        return compiled_step(self, "predict", self)
 
     def _first_batch(self, x, y=None, w=None):
         """Build and bind from one batch: what a Trainer of the user's own brings."""
