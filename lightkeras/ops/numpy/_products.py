@@ -163,7 +163,9 @@ def diff(a, n=1, axis=-1):
 @op
 def vander(x, N=None, increasing=False):
     """A Vandermonde matrix: the powers of x, the highest first unless `increasing`."""
-    return torch.vander(widened(x), N, increasing)
+    x = widened(x)
+    powers = torch.arange(len(x) if N is None else N, dtype=x.dtype, device=x.device)
+    return torch.pow(x[:, None], powers if increasing else powers.flip(0))
 
 
 @op

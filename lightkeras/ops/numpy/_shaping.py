@@ -104,16 +104,19 @@ def broadcast_to(x, shape):
     return torch.broadcast_to(x, tuple(shape))
 
 
-@op
 def ndim(x):
-    """Number of axes."""
-    return x.ndim
+    """Number of axes.
+
+    >>> ndim([[1, 2]])
+    2
+    """
+    return len(x.shape) if hasattr(x, "shape") else tensor(x).ndim
 
 
 @op
 def size(x):
-    """Number of values."""
-    return torch.tensor(x.numel(), dtype=torch.int32, device=x.device)
+    """Number of values, as a tensor."""
+    return torch.tensor(x.numel(), device=x.device)
 
 
 # ---- order --------------------------------------------------------------------------------------
@@ -306,10 +309,23 @@ def meshgrid(*x, indexing="xy"):
         *x: Vectors.
         indexing: "xy": the first one varies along the second axis; "ij": along the first.
 
+    Raises:
+        ValueError: the indexing is not known.
+
     >>> [t.shape for t in meshgrid([1, 2, 3], [4, 5])]
     [torch.Size([2, 3]), torch.Size([2, 3])]
     """
-    return list(torch.meshgrid(*x, indexing=indexing))
+    if indexing not in ("xy", "ij"):
+        raise ValueError(
+            f"meshgrid() got indexing={indexing!r}. 'xy' and 'ij' are accepted. "
+            "Type indexing='ij' for one axis after the other."
+        )
+    order = list(range(len(x)))
+    if indexing == "xy":
+        order[:2] = order[1::-1]
+    grid = [1] * len(x)
+    lines = [t.reshape(*grid[:i], -1, *grid[i + 1 :]) for i, t in zip(order, x, strict=True)]
+    return list(torch.broadcast_tensors(*lines))  # their dtypes may differ
 
 
 # ---- apart --------------------------------------------------------------------------------------
