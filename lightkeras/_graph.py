@@ -259,7 +259,14 @@ def output_spec(fn, args, kwargs):
             first, second = (_run(fn, args, kwargs, i, "cpu", _SMALL) for i in (0, 1))
         except Exception:
             raise error from None
-    return map_structure(_spec, first, second)
+    try:
+        return map_structure(_spec, first, second)
+    except ValueError:
+        raise ValueError(
+            f"{getattr(fn, '__name__', fn)!s}() gives results whose number or rank depends on a "
+            "size that is not known yet. In a graph these must be fixed. Give the size (Input with "
+            "batch_size or a shape, unstack with num)."
+        ) from None
 
 
 def _spec(a, b):

@@ -27,7 +27,7 @@ from lightkeras._graph import Function, KerasTensor, apply
 from lightkeras._registry import to_snake
 from lightkeras._variable import State, Weight
 
-__all__ = ["OPERATIONS", "family", "floating", "tensor", "widened"]
+__all__ = ["OPERATIONS", "family", "floating", "is_symbolic", "tensor", "widened"]
 
 # Keras's class of an op, "numpy.Mean" -> the op. Files with graphs name operations so.
 OPERATIONS: dict[str, object] = {}
@@ -82,7 +82,7 @@ def _op(function, tensors, name, numbers):
         return function(*args, **kwargs)
 
     def rest(args, kwargs):
-        if _symbolic(args) or _symbolic(kwargs.values()):
+        if is_symbolic(args) or is_symbolic(kwargs.values()):
             return apply(Function(call, label), *_constants(args, kwargs, slots))
         return function(*_converted(args, kwargs, slots, numbers), **kwargs)
 
@@ -99,14 +99,14 @@ def _slot(tensor, names, positional):
     return name, place, {"*": _list, "=": None}.get(tensor[0], _one)
 
 
-def _symbolic(values):
+def is_symbolic(values):
     """Whether there is a symbolic tensor among values, at any depth."""
     for value in values:
         if isinstance(value, KerasTensor):
             return True
-        if isinstance(value, (list, tuple)) and _symbolic(value):
+        if isinstance(value, (list, tuple)) and is_symbolic(value):
             return True
-        if isinstance(value, dict) and _symbolic(value.values()):
+        if isinstance(value, dict) and is_symbolic(value.values()):
             return True
     return False
 
@@ -117,7 +117,7 @@ def _constants(args, kwargs, slots):
     for name, place, take in slots:
         holder, key = (args, place) if place < len(args) else (kwargs, name)
         value = holder[key] if holder is args else kwargs.get(name)
-        if take is _one and isinstance(value, (list, tuple)) and not _symbolic(value):
+        if take is _one and isinstance(value, (list, tuple)) and not is_symbolic(value):
             holder[key] = tensor(value, device="cpu").numpy(force=True)
     return tuple(args), kwargs
 

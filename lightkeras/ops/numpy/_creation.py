@@ -125,6 +125,7 @@ def tri(N, M=None, k=0, dtype=None):
 # ---- ranges -------------------------------------------------------------------------------------
 
 
+@op("=start", "=stop", "=step")
 def arange(start, stop=None, step=None, dtype=None):
     """Numbers from `start` to `stop` (excluded) at a distance of `step`; one number is the stop.
 

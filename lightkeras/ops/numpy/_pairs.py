@@ -214,7 +214,7 @@ def less_equal(x1, x2):
     return x1 <= x2
 
 
-@op("x1", "x2")
+@op("x1", "x2", "=rtol", "=atol")
 def isclose(x1, x2, rtol=1e-5, atol=1e-8, equal_nan=False):
     """Whether |x1 - x2| <= atol + rtol * |x2|; integers must be equal."""
     x1, x2 = _promoted(x1, x2)
