@@ -128,3 +128,13 @@ def test_a_step_reads_nothing_back(monkeypatch):
     reads.clear()
     model.fit(x, y, verbose=0, batch_size=2)
     assert len(reads) == few  # 10 steps or 160: the same reads, at the ends of epochs
+
+
+def test_an_op_costs_one_call_more_than_its_function():
+    from lightkeras import ops
+
+    assert calls(ops.exp, X) <= 3  # the op, the function, torch's dtype check of integers
+    assert calls(ops.add, X, X) <= 2
+    assert calls(ops.matmul, X, X.T) <= 2
+    assert calls(ops.where, X > 0, X, X) <= 2
+    assert calls(ops.add, X, 2.0) <= 12  # a number takes the longer way

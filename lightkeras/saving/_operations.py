@@ -135,12 +135,7 @@ def to_keras(function):
     calls, settings = [], {}
     for node in function._inbound_nodes:
         inputs, settings = _split_op(op, node) if known else _split(row, function, node)
-        if any(is_keras_tensor(v) for v in flatten(settings)):
-            raise ValueError(
-                f"The call of {function.label!r} (node {function.name!r}) has a symbolic tensor "
-                f"in the place of a setting ({', '.join(settings)}). Numbers can be stored there. "
-                "Put it into the call() of a Layer."
-            )
+        _check_plain(function, settings, inputs)
         calls.append(inputs)
     module, name = (op.keras_module, op.class_name) if known else (row.module, row.name)
     config = {
@@ -150,6 +145,17 @@ def to_keras(function):
         "registered_name": name,
     }
     return config, calls
+
+
+def _check_plain(function, settings, inputs):
+    """Settings are stored as they are, and functions not at all."""
+    symbolic = any(is_keras_tensor(v) for v in flatten(settings))
+    if symbolic or any(map(callable, flatten([settings, inputs]))):
+        raise ValueError(
+            f"The call of {function.label!r} (node {function.name!r}) has a "
+            f"{'symbolic tensor' if symbolic else 'function'} in the place of a setting. Numbers "
+            "and names can be stored there. Put it into the call() of a Layer."
+        )
 
 
 def _split_op(op, node):

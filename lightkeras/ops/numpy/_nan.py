@@ -139,7 +139,7 @@ def nanquantile(x, q, axis=None, method="linear", keepdims=False):
     return quantiles(torch.nanquantile, x, q, axis, method, keepdims)
 
 
-@op("x", "q")
+@op("x", "=q")
 def nanpercentile(x, q, axis=None, method="linear", keepdims=False):
     """`percentile` without nan; nan where nothing else is."""
     return nanquantile(x, percent(x, q), axis=axis, method=method, keepdims=keepdims)

@@ -185,7 +185,7 @@ def quantile(x, q, axis=None, method="linear", keepdims=False):
     return quantiles(torch.quantile, x, q, axis, method, keepdims)
 
 
-@op
+@op("x", "=q")
 def percentile(x, q, axis=None, method="linear", keepdims=False):
     """`quantile` for a percentage between 0 and 100."""
     return quantile(x, percent(x, q), axis=axis, method=method, keepdims=keepdims)
