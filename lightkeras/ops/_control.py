@@ -93,9 +93,9 @@ def fori_loop(lower, upper, body_fun, init_val):
     """`body_fun(i, value)` for every i from `lower` to `upper` (excluded), starting at `init_val`.
 
     >>> fori_loop(0, 4, lambda i, value: value + i, 0)
-    6
+    tensor(6, dtype=torch.int32)
     """
-    value = init_val
+    value = _tree_of_tensors(init_val)
     for i in range(lower, upper):
         value = body_fun(i, value)
     return value

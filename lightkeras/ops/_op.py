@@ -208,10 +208,8 @@ def tensor(x, dtype=None, device=None):
             f"An op got {x!r:.60} ({type(x).__name__}). Tensors, symbolic tensors, arrays, and "
             "(nested) lists of numbers are accepted. Convert it with numpy.asarray(...) first."
         )
-    if dtype is None and not isinstance(x, (np.ndarray, np.generic)):
-        dtype = _python_dtype(array)
-    elif dtype is None and isinstance(x, float):  # np.float64 is a Python float, too
-        dtype = torch_dtype(floatx())
+    if dtype is None and isinstance(x, (list, tuple, int, float, complex)):
+        dtype = _python_dtype(array)  # np.float64 is a Python float, too
     if array.dtype.name == "bfloat16":
         array, dtype = array.astype("float32"), dtype or torch.bfloat16
     return torch.as_tensor(array, dtype=dtype, device=device)
