@@ -282,8 +282,8 @@ def test_compiled_steps_give_the_numbers_of_plain_ones(name):
 
 def test_evaluate_and_predict(interpreted):
     def run(jit):
-        model, options = ROWS["normalization"][0]()
         lk.utils.set_random_seed(4)
+        model, options = ROWS["normalization"][0]()
         model.compile(**options, jit_compile=jit)
         model.fit(X, Y, batch_size=16, epochs=2, validation_data=(X, Y), verbose=0)
         values = model.evaluate(X, Y, batch_size=16, verbose=0)
