@@ -9,18 +9,17 @@ optimization. Both ways give the same numbers.
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import threading
-import warnings
-from contextlib import contextmanager
 
 import lightning.pytorch as L
 
 from lightkeras import config
 from lightkeras._training._fit import Fit, shown_steps
 from lightkeras._training._lightning import LightningModel
+from lightkeras._training._quiet import quiet
+from lightkeras._training._returned import brought_back
 from lightkeras._tree import flatten
 from lightkeras.callbacks._base import callback_list
 
@@ -95,7 +94,7 @@ def fit(
     train.check_epochs(epochs - initial_epoch)
     if val is not None and isinstance(validation_freq, int):
         val.check_epochs((epochs - initial_epoch) // validation_freq)
-    with _quiet():
+    with quiet():
         trainer = trainer or _trainer(flags, theirs, epochs, validation_freq)
         limit = trainer.overfit_batches or trainer.limit_train_batches
         group.set_params({**group.params, "steps": shown_steps(train.steps, limit)})
@@ -119,9 +118,10 @@ def _run(trainer, module, model, group):
     handler = signal.getsignal(signal.SIGINT) if _in_main_thread() else None
     was = {m: m.training for m in model.modules()}
     try:
-        trainer.fit(
-            module, train_dataloaders=module.train_loader(), val_dataloaders=module.val_loader()
-        )
+        with brought_back(module, trainer):
+            trainer.fit(
+                module, train_dataloaders=module.train_loader(), val_dataloaders=module.val_loader()
+            )
     except SystemExit as error:
         # Lightning turns Ctrl-C into the end of the process; a notebook wants to go on.
         if trainer.state.status == "interrupted" and error.code == 1:
@@ -195,32 +195,3 @@ def _steps_at_a_time(model, train, trainer, flags, theirs):
         return 1
     asked = model._compiled.options.get("steps_per_execution") or 1
     return max(asked, 1) if asked != 1 else _STEPS
-
-
-@contextmanager
-def _quiet():
-    """Lightning's notes on what it found and its adverts are not printed; warnings of ours are."""
-    names = (
-        "lightning.pytorch.utilities.rank_zero",
-        "lightning.fabric.utilities.rank_zero",
-        "lightning.pytorch.utilities.migration.utils",
-        "lightning.pytorch.accelerators.cuda",
-        "lightning.fabric.utilities.distributed",
-    )
-    loggers = [logging.getLogger(n) for n in names]
-    levels = [log.level for log in loggers]
-    for log in loggers:
-        log.setLevel(max(log.getEffectiveLevel(), logging.WARNING))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"lightning\..*", category=UserWarning)
-        warnings.filterwarnings(
-            "ignore", message=r".*(does not have many workers|log_every_n_steps).*"
-        )
-        warnings.filterwarnings("ignore", message=r".*treespec.*LeafSpec.*")
-        # DDP on weights in channels_last order: the numbers are right, the copy is small.
-        warnings.filterwarnings("ignore", message=r"(?s).*Grad strides do not match bucket.*")
-        try:
-            yield
-        finally:
-            for log, level in zip(loggers, levels, strict=True):
-                log.setLevel(level)

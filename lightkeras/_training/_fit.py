@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import torch
 
 from lightkeras import _data
@@ -10,6 +12,8 @@ from lightkeras._together import keep_sums
 from lightkeras._training._lightning import LightningModel, scaled
 from lightkeras._training._loaders import TOKEN, Chunk, Loader, Once
 from lightkeras._training._parts import Parts
+from lightkeras._training._quiet import quiet
+from lightkeras._training._returned import write
 
 __all__ = ["Fit", "shown_steps"]
 
@@ -25,6 +29,7 @@ class Fit(LightningModel):
         state["chunk"] = chunk
         state["step"] = 0  # batches done in this epoch
         state["processes"] = trainer.world_size
+        state["returns"] = None  # file for what a process that ends with `fit` leaves behind
         state["parts"] = None  # of batches, where there are several processes
         state["val_logs"] = {}
         state["last_logs"] = {}
@@ -242,6 +247,22 @@ class Fit(LightningModel):
 
     def setup(self, stage):
         pass  # `fit` has built the model
+
+    def on_fit_end(self):
+        if self.returns is not None and self.trainer.is_global_zero:
+            write(self.returns, self)
+
+    def __getstate__(self):
+        """For `ddp_spawn`: tensors would be sent as memory that all processes write into."""
+        state = super().__getstate__()
+        shared = {name: state.pop(name) for name in ("train_batches", "val_batches")}
+        return shared, pickle.dumps(state)
+
+    def __setstate__(self, state):
+        shared, copied = state
+        super().__setstate__({**pickle.loads(copied), **shared})
+        self.__dict__["quiet"] = quiet()  # nobody has quieted this process yet
+        self.quiet.__enter__()
 
     def teardown(self, stage):
         # A model trained on an accelerator stays there: Lightning would move both away.
