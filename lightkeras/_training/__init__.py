@@ -16,6 +16,7 @@ import threading
 import lightning.pytorch as L
 
 from lightkeras import config
+from lightkeras._training._failures import ending_together
 from lightkeras._training._fit import Fit, shown_steps
 from lightkeras._training._lightning import LightningModel
 from lightkeras._training._quiet import quiet
@@ -118,7 +119,7 @@ def _run(trainer, module, model, group):
     handler = signal.getsignal(signal.SIGINT) if _in_main_thread() else None
     was = {m: m.training for m in model.modules()}
     try:
-        with brought_back(module, trainer):
+        with ending_together(trainer), brought_back(module, trainer):
             trainer.fit(
                 module, train_dataloaders=module.train_loader(), val_dataloaders=module.val_loader()
             )

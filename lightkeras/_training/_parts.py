@@ -12,6 +12,7 @@ import torch.distributed as dist
 
 from lightkeras._ranks import gather, rank, sharing, world
 from lightkeras._together import averaged_logs, keep_sums
+from lightkeras._training._failures import end_with_parent
 from lightkeras._tree import flatten, map_structure
 
 __all__ = ["Parts"]
@@ -47,6 +48,7 @@ class Parts:
 
     def begin(self, own_step):
         """Before the first step."""
+        end_with_parent()
         if own_step:
             self._share_gradients()
         if rank() > 0:  # or the rows of one share would be dropped out like those of another

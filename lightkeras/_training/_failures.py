@@ -1,0 +1,110 @@
+"""When one of several processes fails: all of them end, and the first error is the one told."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+
+import torch.distributed as dist
+
+from lightkeras._ranks import rank, world
+
+__all__ = ["end_with_parent", "ending_together"]
+
+_KEY = "lightkeras/failed"
+_PATIENCE = 2.0  # seconds to wait for the word of a process that has gone
+_GRACE = 10.0  # seconds that processes have to notice by themselves that another one has gone
+
+
+@contextmanager
+def ending_together(trainer):
+    """Around `trainer.fit`: an error here is told to the other processes, and one there, here."""
+    try:
+        yield
+    except Exception as error:
+        if world() == 1:
+            raise
+        _disarm()
+        lost = _is_lost_connection(error)
+        if lost:
+            told = _first_error() or "another process ended without a word; was it killed?"
+            reason = f"Process {rank()} of {world()} could not go on: {told}"
+        else:
+            _tell(error)
+        _end_children(trainer)
+        if not lost:
+            raise
+        if rank() > 0 and multiprocessing.parent_process() is None:
+            raise SystemExit(reason) from None  # a line is enough: others have more to say
+        raise RuntimeError(reason) from None
+
+
+def _is_lost_connection(error):
+    """Whether an error only says that another process is not there any more."""
+    known = tuple(
+        getattr(dist, name) for name in ("DistBackendError", "DistNetworkError", "DistStoreError")
+    )
+    return isinstance(error, known) or (isinstance(error, RuntimeError) and "gloo" in str(error))
+
+
+def _tell(error):
+    """Leave word of the error where the other processes look for it."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    text = (
+        f"process {rank()} failed first, in {os.path.basename(place.filename)}, line "
+        f"{place.lineno}, with {type(error).__name__}: {error}"
+    )
+    with suppress(Exception):
+        _store().compare_set(_KEY, "", text)
+
+
+def _first_error():
+    """The word of the process that failed first; None if it left none."""
+    with suppress(Exception):
+        _store().wait([_KEY], timedelta(seconds=_PATIENCE))
+        return _store().get(_KEY).decode()
+    return None
+
+
+def _store():
+    return dist.distributed_c10d._get_default_store()
+
+
+def _disarm():
+    """Keep Lightning's observer from killing this process before it has said why it ends."""
+    for thread in threading.enumerate():
+        if thread.name == "child-process-observer":
+            thread._run = lambda: True  # type: ignore[attr-defined]
+
+
+def _end_children(trainer):
+    """See to it that no process which Lightning has started stays behind."""
+    processes = getattr(trainer.strategy.launcher, "procs", None) or []
+    until = time.monotonic() + _GRACE
+    for process in [p for p in processes if isinstance(p, subprocess.Popen)]:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(max(until - time.monotonic(), 0.1))
+            continue
+        process.kill()
+
+
+def end_with_parent():
+    """End this process, which Lightning has started, when the one that started it is gone."""
+    parent = os.getppid()
+    ours = rank() > 0 and "TORCHELASTIC_RUN_ID" not in os.environ and sys.platform != "win32"
+    if not ours or "SLURM_PROCID" in os.environ:
+        return
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="watches-parent", daemon=True).start()
