@@ -14,9 +14,17 @@ import sys
 
 from lightkeras._registry import did_you_mean
 
-__all__ = ["VARIABLE", "environment_flags", "known_flags", "trainer_flags"]
+__all__ = ["VARIABLE", "check_flags", "environment_flags", "known_flags", "trainer_flags"]
 
 VARIABLE = "LIGHTKERAS_TRAINER"
+# Flags that say the same as an argument of `fit`, and what that is when it is not given.
+_SAME = {
+    "max_epochs": ("epochs", 1),
+    "limit_train_batches": ("steps_per_epoch", None),
+    "limit_val_batches": ("validation_steps", None),
+    "check_val_every_n_epoch": ("validation_freq", 1),
+}
+_command_line: dict = {}  # flags that `trainer_flags` has read from this program's arguments
 _VALUE = re.compile(r"[^-]|-\d|-$")  # what may follow a flag as its value: text, -1, a lone dash
 _WORDS = {"true": True, "false": False, "none": None}
 
@@ -38,7 +46,11 @@ def trainer_flags(argv=None, own=()):
     >>> trainer_flags(["--devices=2", "--data", "mnist"], own=["data"])
     ({'devices': 2}, ['--data', 'mnist'])
     """
-    words = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:
+        flags, rest = trainer_flags(sys.argv[1:], own)
+        _command_line.update(flags)
+        return flags, rest
+    words = list(argv)
     flags, rest = {}, []
     while words:
         word = words.pop(0)
@@ -88,6 +100,33 @@ def environment_flags():
                 f"{did_you_mean(name, known_flags())}"
             )
     return flags
+
+
+def check_flags(flags, arguments):
+    """Refuse flags that contradict arguments of `fit`; from a command line they may shorten it.
+
+    Args:
+        flags: Trainer flags that the program gives.
+        arguments: {name: value} of the arguments.
+
+    Raises:
+        ValueError: a flag and an argument differ.
+    """
+    for flag, (argument, default) in _SAME.items():
+        given, value = flags.get(flag), arguments[argument]
+        if given is None or value in (default, given):
+            continue
+        if flag not in _command_line or _command_line[flag] != given:
+            raise ValueError(
+                f"fit({argument}={value!r}) and the Trainer flag {flag}={given!r} contradict each "
+                f"other. One of them is accepted. Leave {flag} out."
+            )
+    if flags.get("min_epochs") and flags["min_epochs"] > max(arguments["epochs"], 1):
+        raise ValueError(
+            f"The Trainer flag min_epochs={flags['min_epochs']} is more than the epochs of "
+            f"fit(epochs={arguments['epochs']}). At most as many are accepted. "
+            f"Type epochs={flags['min_epochs']}."
+        )
 
 
 def known_flags():

@@ -84,6 +84,8 @@ def fit(
     """
     flags = dict(flags)
     epochs = flags.pop("max_epochs", None) or epochs
+    if trainer is not None:
+        epochs = _epochs_of(trainer, epochs)
     if config.max_epochs() is not None:
         epochs = min(epochs, config.max_epochs())
     ours, theirs = _sorted_callbacks(
@@ -96,9 +98,14 @@ def fit(
     if val is not None and isinstance(validation_freq, int):
         val.check_epochs((epochs - initial_epoch) // validation_freq)
     with quiet():
-        trainer = trainer or _trainer(flags, theirs, epochs, validation_freq)
+        if trainer is None:
+            trainer = _trainer(flags, theirs, epochs, validation_freq)
+        else:
+            trainer.fit_loop.max_epochs = epochs
+            trainer.callbacks += [c for c in theirs if c not in trainer.callbacks]
+        steps = _limited(train, trainer)
         limit = trainer.overfit_batches or trainer.limit_train_batches
-        group.set_params({**group.params, "steps": shown_steps(train.steps, limit)})
+        group.set_params({**group.params, "steps": shown_steps(steps, limit)})
         module = Fit(
             model,
             train,
@@ -112,6 +119,34 @@ def fit(
         trainer.fit_loop.epoch_progress.current.completed = initial_epoch
         _run(trainer, module, model, group)
     return group._history
+
+
+def _epochs_of(trainer, epochs):
+    """Epochs that a Trainer of the user's and `fit` agree on.
+
+    Raises:
+        ValueError: they do not.
+    """
+    most = trainer.max_epochs
+    if most is None or most == -1:
+        return epochs if trainer.max_steps == -1 or epochs != 1 else -1
+    if epochs not in (1, most):
+        raise ValueError(
+            f"fit(epochs={epochs}) got a Trainer with max_epochs={most}. One of them is accepted. "
+            "Leave max_epochs out of the Trainer."
+        )
+    return most
+
+
+def _limited(train, trainer):
+    """Steps of an epoch; a DataLoader that is spread over processes has as many fewer."""
+    if train.loader is None or trainer.world_size == 1 or train.steps is None:
+        return train.steps
+    here = -(-len(train.loader) // trainer.world_size)
+    if train.steps < len(train.loader):  # fewer are asked for
+        here = min(here, train.steps)
+        trainer.limit_train_batches = here
+    return here
 
 
 def _run(trainer, module, model, group):

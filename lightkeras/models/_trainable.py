@@ -12,7 +12,7 @@ import torch
 from lightkeras import _data, config
 from lightkeras._config import _outside, modernize, unexpected
 from lightkeras._device import use_device
-from lightkeras._flags import environment_flags, known_flags
+from lightkeras._flags import check_flags, environment_flags, known_flags
 from lightkeras._ranks import rank, world
 from lightkeras._step import Compiled
 from lightkeras._together import agree, in_order, last_logs
@@ -216,7 +216,13 @@ class Trainable(Steps):
         _check_counts(epochs, initial_epoch)
         epochs, initial_epoch = int(epochs), int(initial_epoch)
         validation_freq = _checks.check_frequency(validation_freq)
-        flags = self._flags(trainer, flags)
+        same = {
+            "epochs": epochs,
+            "steps_per_epoch": steps_per_epoch,
+            "validation_steps": validation_steps,
+            "validation_freq": validation_freq,
+        }
+        flags = self._flags(trainer, flags, same)
         if validation_data is None and _data.validation_of(x) is not None:
             validation_data = _data.validation_of(x)
         if validation_split and validation_data is None:
@@ -259,8 +265,14 @@ class Trainable(Steps):
                 flags=flags,
             )
 
-    def _flags(self, trainer, flags):
-        """Trainer flags of all sources, the weakest first; unknown names are refused."""
+    def _flags(self, trainer, flags, arguments):
+        """Trainer flags of all sources, the weakest first, checked."""
+        if flags and not isinstance(trainer, (dict, type(None))):
+            raise ValueError(
+                f"fit() got a Trainer and the flags {', '.join(flags)}, which it would not see. "
+                "Either is accepted. Give them to the Trainer: "
+                f"Trainer({next(iter(flags))}={next(iter(flags.values()))!r})."
+            )
         known = set(inspect.signature(Trainable.fit).parameters) - {"self", "flags", "x", "y"}
         given = {
             **(self._compiled.options.get("trainer") or {}),
@@ -273,6 +285,7 @@ class Trainable(Steps):
                 error = unexpected("fit", name, known)
                 close = "Did you mean" in str(error)
                 raise error if close else unexpected("fit", name, known | names)
+        check_flags(given, arguments)
         return {**environment_flags(), **given}
 
     # ---- evaluate, predict --------------------------------------------------------------------
