@@ -214,7 +214,10 @@ def test_what_compile_takes_for_outputs_by_name(form):
 
 
 def test_metrics_names_are_those_of_the_values():
-    for model, y in ((one(lk, metrics=["mae", "mse"]), Q), (two(lk, metrics=[["mae"], "mse"]), [P, Q])):
+    for model, y in (
+        (one(lk, metrics=["mae", "mse"]), Q),
+        (two(lk, metrics=[["mae"], "mse"]), [P, Q]),
+    ):
         model.fit(X, y, verbose=0)
         values = model.evaluate(X, y, verbose=0)
         named = model.evaluate(X, y, verbose=0, return_dict=True)
