@@ -37,7 +37,9 @@ from lightkeras.layers.preprocessing.mixing import (
     RandomSharpness,
 )
 from lightkeras.layers.preprocessing.numeric import Normalization, Rescaling
+from lightkeras.layers.preprocessing.pipeline import Pipeline
 from lightkeras.layers.preprocessing.resizing import CenterCrop, Resizing
+from lightkeras.layers.preprocessing.spectral import MelSpectrogram, STFTSpectrogram
 from lightkeras.layers.preprocessing.text import TextVectorization
 
 __all__ = [
@@ -50,8 +52,10 @@ __all__ = [
     "HashedCrossing",
     "Hashing",
     "IntegerLookup",
+    "MelSpectrogram",
     "MixUp",
     "Normalization",
+    "Pipeline",
     "RandomBrightness",
     "RandomColorDegeneration",
     "RandomColorJitter",
@@ -72,6 +76,7 @@ __all__ = [
     "RandomZoom",
     "Rescaling",
     "Resizing",
+    "STFTSpectrogram",
     "Solarization",
     "StringLookup",
     "TextVectorization",
