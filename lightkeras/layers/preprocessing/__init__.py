@@ -6,6 +6,7 @@ from lightkeras.layers.preprocessing.categories import (
     HashedCrossing,
     Hashing,
 )
+from lightkeras.layers.preprocessing.clahe import ContrastLimitedAdaptiveHistogramEqualization
 from lightkeras.layers.preprocessing.color import (
     AutoContrast,
     Equalization,
@@ -38,35 +39,47 @@ from lightkeras.layers.preprocessing.mixing import (
 )
 from lightkeras.layers.preprocessing.numeric import Normalization, Rescaling
 from lightkeras.layers.preprocessing.pipeline import Pipeline
+from lightkeras.layers.preprocessing.policies import AugMix, RandAugment
 from lightkeras.layers.preprocessing.resizing import CenterCrop, Resizing
 from lightkeras.layers.preprocessing.spectral import MelSpectrogram, STFTSpectrogram
 from lightkeras.layers.preprocessing.text import TextVectorization
+from lightkeras.layers.preprocessing.warping import (
+    MaxNumBoundingBoxes,
+    RandomElasticTransform,
+    RandomPerspective,
+)
 
 __all__ = [
+    "AugMix",
     "AutoContrast",
     "CategoryEncoding",
     "CenterCrop",
+    "ContrastLimitedAdaptiveHistogramEqualization",
     "CutMix",
     "Discretization",
     "Equalization",
     "HashedCrossing",
     "Hashing",
     "IntegerLookup",
+    "MaxNumBoundingBoxes",
     "MelSpectrogram",
     "MixUp",
     "Normalization",
     "Pipeline",
+    "RandAugment",
     "RandomBrightness",
     "RandomColorDegeneration",
     "RandomColorJitter",
     "RandomContrast",
     "RandomCrop",
+    "RandomElasticTransform",
     "RandomErasing",
     "RandomFlip",
     "RandomGaussianBlur",
     "RandomGrayscale",
     "RandomHue",
     "RandomInvert",
+    "RandomPerspective",
     "RandomPosterization",
     "RandomRotation",
     "RandomSaturation",
