@@ -99,10 +99,13 @@ class Compiled:
             names: Names of the outputs, or [] for a model without a graph.
             y, y_pred: A batch of targets and outputs.
         """
-        if isinstance(y_pred, dict):
-            names = sorted(y_pred)
         outs = flatten(y_pred)
-        if len(names) != len(outs):
+        order = self.config["loss"]  # of the losses in what `evaluate` returns: Keras's
+        if isinstance(y_pred, dict):
+            order = order if isinstance(order, dict) else names or list(y_pred)
+            names = sorted(y_pred)
+        named = len(names) == len(outs)
+        if not named:
             names = [f"output_{i + 1}" for i in range(len(outs))] if len(outs) > 1 else ["output"]
         targets = _aligned(y, y_pred, names, "y")
         spread = {
@@ -113,7 +116,10 @@ class Compiled:
             _Part(name, {k: v[i] for k, v in spread.items()}, targets[i], outs[i], len(outs) > 1)
             for i, name in enumerate(names)
         ]
-        self.named = _named_parts(self.parts)
+        self.prefixed = named or len(outs) == 1
+        order = list(order) if isinstance(y_pred, dict) else names
+        with_loss = [p for name in order for p in self.parts if p.name == name]
+        self.named = _named_parts(self.parts, with_loss, named)
         plain = isinstance(y_pred, torch.Tensor) and (y is None or isinstance(y, torch.Tensor))
         self.single = self.parts[0] if plain else None  # the short way, without trees
         self.names_out, self.by_name = names, isinstance(y_pred, dict)
@@ -188,6 +194,7 @@ class Compiled:
         """Names of what `evaluate` returns, in its order.
 
         The losses, then the metrics: as in `compile`, but sorted if there are several outputs.
+        Of outputs without names the metrics come first.
         """
         found = self.all_metrics()
         losses_ = [name for name, metric in found if isinstance(metric, LossMean)]
@@ -195,6 +202,8 @@ class Compiled:
         if self.parts is None:
             given = _metrics_in([self.config["metrics"], self.config["weighted_metrics"]])
             rest = [metrics.resolve(m, None, (1, 1), (1, 1)).name for m in given]
+        elif not self.prefixed:
+            return [losses_[0], *rest, *losses_[1:]]
         elif len(self.parts) > 1:
             rest.sort()
         return [*losses_, *rest]
@@ -259,15 +268,22 @@ def _metrics_in(tree):
     return [m for leaf in flatten(tree) if leaf is not None for m in separate(leaf)]
 
 
-def _named_parts(parts):
-    """(name in the logs, metric) of the outputs' losses, where there are several, and metrics."""
+def _named_parts(parts, in_order, named):
+    """(name in the logs, metric) of the outputs' losses, where there are several, and metrics.
+
+    Args:
+        parts: Of all outputs.
+        in_order: The same as their losses are listed.
+        named: Whether the outputs have names; else losses are called by their own.
+    """
     found: dict[str, metrics.Metric] = {}
-    with_loss = [part for part in parts if part.loss is not None]
+    with_loss = [part for part in in_order if part.loss is not None]
     for part in with_loss if len(with_loss) > 1 else ():
-        found[f"{part.name}_loss"] = part.loss_mean
+        name = f"{part.name if named else part.loss.name}_loss"
+        found[_free(name, found)] = part.loss_mean
     for what in ("metrics", "weighted_metrics"):
         for part in parts:
-            start = f"{part.name}_" if part.several else ""
+            start = f"{part.name}_" if part.several and named else ""
             for metric in getattr(part, what):
                 name = start + metric.name
                 if name in found and what == "weighted_metrics":

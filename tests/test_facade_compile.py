@@ -135,6 +135,7 @@ TWO = {
     "lists": lambda k: {"loss": ["mse", "mae"], "metrics": [["mae"], ["mse", "mae"]]},
     "lists of names": lambda k: {"loss": ["mse", "mae"], "metrics": ["mae", "mse"]},
     "dicts": lambda k: {"loss": {"p": "mse", "q": "mae"}, "metrics": {"p": "mae", "q": ["mse"]}},
+    "dicts in another order": lambda k: {"loss": {"q": "mse", "p": "mae"}},
     "None in a list": lambda k: {"loss": [None, "mae"], "metrics": [None, ["mse"]]},
     "empty list": lambda k: {"metrics": [[], ["mse"]]},
     "weights in a list": lambda k: {"loss": ["mse", "mae"], "loss_weights": [0.3, 2]},
@@ -208,6 +209,66 @@ def test_what_compile_takes_for_outputs_by_name(form):
         return {**found, "predict": [found["predict"][key] for key in "ab"]}
 
     beside(program)
+
+
+# ---- several outputs of a subclassed model -------------------------------------------------------
+
+
+def unnamed(k, form, **arguments):
+    class Heads(k.Model):
+        def __init__(self):
+            super().__init__()
+            self.p, self.q = k.layers.Dense(1), k.layers.Dense(2)
+
+        def call(self, x):
+            p, q = self.p(x), self.q(x)
+            return {"tuple": (p, q), "list": [p, q], "dict": {"v": p, "u": q}}[form]
+
+    model = Heads()
+    model.compile(**{"optimizer": "sgd", **arguments})
+    model(X)
+    return seeded(model)
+
+
+UNNAMED = {
+    "losses by name": ("tuple", lambda k: {"loss": ["mse", "mae"]}),
+    "of a list": ("list", lambda k: {"loss": ["mse", "mae"], "metrics": [["mae"], ["mse"]]}),
+    "metrics": ("tuple", lambda k: {"loss": ["mse", "mae"], "metrics": ["mae", "mse"]}),
+    "objects": (
+        "tuple",
+        lambda k: {
+            "loss": [k.losses.Huber(), own(k)],
+            "metrics": [[k.metrics.MeanSquaredError(name="mine")], [own(k)]],
+        },
+    ),
+    "one without": ("tuple", lambda k: {"loss": [None, "mae"]}),
+    "weights": ("tuple", lambda k: {"loss": ["mse", "mae"], "loss_weights": [1, 0.5]}),
+    "metrics of one name": ("tuple", lambda k: {"loss": ["mse", "mae"], "metrics": [["mae"]] * 2}),
+    "dicts": ("dict", lambda k: {"loss": {"v": "mse", "u": "mae"}, "metrics": {"u": ["mse"]}}),
+    "one for a dict": ("dict", lambda k: {"loss": "mse", "metrics": {"v": ["mse"], "u": ["mse"]}}),
+    "dicts in another order": ("dict", lambda k: {"loss": {"u": "mse", "v": "mae"}}),
+}
+
+
+@pytest.mark.parametrize("case", UNNAMED)
+def test_outputs_of_a_subclassed_model(case):
+    form, given = UNNAMED[case]
+    y = {"v": P, "u": Q} if form == "dict" else (P, Q)
+    leave_out = ("evaluate", "train") if case == "metrics of one name" else ()
+
+    def program(k):
+        found = trained(unnamed(k, form, **given(k)), y)
+        return {key: value for key, value in found.items() if key not in leave_out}
+
+    beside(program)
+
+
+def test_losses_of_one_name_are_kept_apart():
+    """Keras shows one of them, as mse_loss."""
+    model = unnamed(lk, "tuple", loss="mse")
+    logs = model.evaluate(X, (P, Q), verbose=0, return_dict=True)
+    assert list(logs) == ["loss", "mse_loss", "mse_loss_1"]
+    assert logs["loss"] == pytest.approx(logs["mse_loss"] + logs["mse_loss_1"])
 
 
 # ---- what Keras refuses or does without, and is as one expects -----------------------------------
