@@ -9,7 +9,7 @@ all of them. What is shown are medians over the rounds, as multiples of the hand
     .venv/bin/python scripts/benchmark.py --only pima --json times.json --picture times.png
 
 The peers that are no dependency of ours (Keras's other backends, skorch, Poutyne) live in
-`.venv-peers`, which sees the packages of `.venv` and adds its own.
+`.venv-peers`, in environments that see the packages of `.venv` and add their own.
 """
 
 from __future__ import annotations
@@ -43,31 +43,30 @@ FIGURES = {
     "step": "a step, after the first epoch",
     "first": "from a cold start to the end of the first epoch",
     "predict_1": "predict of one row",
-    "predict_all": "predict of 10,000 rows (or all)",
+    "predict_all": "predict of 10,000 rows (or all), 32 at a time",
     "evaluate": "evaluate on all rows",
     "memory": "peak memory",
 }
 
 
-def peers_python(names: list[str]) -> Path:
-    """The interpreter for the peers, with what they need installed."""
-    packages = sorted({FOREIGN[n] for n in names if FOREIGN.get(n)})
-    if not packages:
+def python_for(peer: str) -> Path:
+    """The interpreter for a peer, in an environment of its own where it needs a package.
+
+    They are kept apart: what one of them finds installed changes what it imports.
+    """
+    package = FOREIGN.get(peer)
+    if not package:
         return Path(sys.executable)
-    venv = ROOT / ".venv-peers"
+    venv = ROOT / ".venv-peers" / peer
     python, stamp = interpreter(venv), venv / "installed"
-    if not python.exists():
+    if not stamp.exists():
         subprocess.check_call([sys.executable, "-m", "venv", venv])
-        site = subprocess.check_output(
-            [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True
-        )
-        ours = sysconfig.get_path("purelib")
-        Path(site.strip(), "ours.pth").write_text(ours + "\n", encoding="utf-8")
-    have = stamp.read_text(encoding="utf-8").split() if stamp.exists() else []
-    if missing := [p for p in packages if p not in have]:
+        where = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+        site = Path(subprocess.check_output(where, text=True).strip())
+        (site / "ours.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
         pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
-        subprocess.check_call([*pip, *missing])
-        stamp.write_text("\n".join([*have, *missing]), encoding="utf-8")
+        subprocess.check_call([*pip, package])
+        stamp.write_text(package, encoding="utf-8")
     return python
 
 
@@ -84,8 +83,9 @@ def run(python: Path, peer: str, name: str, file: str, options) -> dict[str, flo
         env={**os.environ, "PYTHONPATH": path},
     )
     if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
-        print(f"{name} {peer}: left out ({last[0][:150]})", flush=True)
+        lines = [line for line in done.stderr.splitlines() if "Error" in line]
+        reason = lines[-1].strip() if lines else f"exit status {done.returncode}"
+        print(f"{name} {peer}: left out ({reason[:150]})", flush=True)
         return None
     return json.loads(done.stdout.strip().splitlines()[-1])
 
@@ -211,8 +211,7 @@ def main() -> None:
         if unknown := set(given) - set(known):
             parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
 
-    foreign = peers_python(peers)
-    pythons = {p: foreign if FOREIGN.get(p) else Path(sys.executable) for p in peers}
+    pythons = {peer: python_for(peer) for peer in peers}
     results = {}
     for name in names:
         alone = name == "import"

@@ -158,7 +158,7 @@ def loop(name, work, x, y, device="cpu", compiled=False):
         net.eval()
         with torch.no_grad():
             rows = torch.as_tensor(rows).to(device)
-            return torch.cat([run(part) for part in rows.split(1024)]).cpu().numpy()
+            return torch.cat([run(part) for part in rows.split(32)]).cpu().numpy()
 
     def evaluate():
         net.eval()
