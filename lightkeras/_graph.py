@@ -340,12 +340,15 @@ def get_source_inputs(tensor):
 
 
 class Plan:
-    """The graph between `inputs` and `outputs` (trees of KerasTensors) as a list of steps."""
+    """The graph between `inputs` and `outputs` (trees of KerasTensors) as a list of steps.
 
-    def __init__(self, inputs, outputs):
+    What leads to the tensors in `also` is run, too.
+    """
+
+    def __init__(self, inputs, outputs, also=()):
         self.inputs, self.outputs = inputs, outputs
         ins, outs = flatten(inputs), flatten(outputs)
-        self.nodes = nodes_between(ins, outs)
+        self.nodes = nodes_between(ins, [*outs, *also])
         slots = {id(t): i for i, t in enumerate(ins)}
         for node in self.nodes:
             for tensor in node.output_tensors:

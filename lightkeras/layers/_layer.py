@@ -482,6 +482,28 @@ class Layer(Weighted, metaclass=Configurable):
         """Symbolic output of the layer's first call."""
         return self._first_node("output").outputs
 
+    def get_input_at(self, node_index):
+        """Symbolic input of a call of the layer, counted from 0."""
+        args = self._inbound_nodes[node_index].args
+        return args[0] if len(args) == 1 else args
+
+    def get_output_at(self, node_index):
+        """Symbolic output of a call of the layer, counted from 0."""
+        return self._inbound_nodes[node_index].outputs
+
+    def get_input_shape_at(self, node_index):
+        """Shape of the input of a call of the layer."""
+        return map_structure(lambda t: t.shape, self.get_input_at(node_index))
+
+    def get_output_shape_at(self, node_index):
+        """Shape of the output of a call of the layer."""
+        return map_structure(lambda t: t.shape, self.get_output_at(node_index))
+
+    @property
+    def inbound_nodes(self):
+        """Calls of the layer on symbolic tensors."""
+        return self._inbound_nodes
+
     def _first_node(self, what):
         if not self._inbound_nodes:
             raise AttributeError(

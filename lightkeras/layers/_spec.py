@@ -51,6 +51,16 @@ class InputSpec:
         self.name = name
         self.optional = optional
 
+    def get_config(self):
+        """What it expects, as plain values."""
+        names = ("dtype", "shape", "ndim", "max_ndim", "min_ndim", "axes", "optional")
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_config(cls, config):
+        """The spec that `get_config` described."""
+        return cls(**config)
+
     def __repr__(self):
         set_ = {k: v for k, v in vars(self).items() if v not in (None, False, {})}
         return f"InputSpec({', '.join(f'{k}={v}' for k, v in set_.items())})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,6 +52,31 @@ class Row:
         self.fixed = not view.identity
 
 
+_OLD_ORDER = ("name", "shape", "dtype", "initializer", "regularizer", "trainable")
+
+
+def _name_first(method):
+    """Decorator of `add_weight`: Keras 1 and 2 took the name first."""
+
+    @functools.wraps(method)
+    def call(self, *args, **kwargs):
+        if args and isinstance(args[0], str):
+            given = dict(zip(_OLD_ORDER, args, strict=False))
+            if len(args) > 2 and isinstance(args[2], str) and not _is_dtype(args[2]):
+                given["initializer"] = given.pop("dtype")  # Keras 1 had no dtype there
+            return method(self, **given, **kwargs)
+        return method(self, *args, **kwargs)
+
+    return call
+
+
+def _is_dtype(name):
+    try:
+        return bool(torch_dtype(name))
+    except (TypeError, ValueError):
+        return False
+
+
 class Weighted(torch.nn.Module):
     """The half of `Layer` that holds weights and layers."""
 
@@ -61,10 +87,12 @@ class Weighted(torch.nn.Module):
     _added_losses: list[Tensor]
     _came: list[torch.nn.Module] | tuple[()] = ()  # layers set as attributes, also in lists
     _in_model = False  # a model is being called; it forgets old losses for all its layers
+    _mean: Any = None  # the class of a mean, which models bring: layers know no metrics
     _mixing = False  # a layer with a mixed policy is computing: autocast is its doing
     _trainable: bool
     built: bool
 
+    @_name_first
     def add_weight(
         self,
         shape=None,
@@ -91,9 +119,11 @@ class Weighted(torch.nn.Module):
         Returns:
             A torch parameter, in torch's layout if the class has a view of that name, or a buffer.
         """
-        if isinstance(shape, str):  # add_weight("kernel", shape) was the order of Keras 2
-            shape, name, initializer = initializer, shape, None if dtype is None else dtype
-            dtype = None
+        if isinstance(shape, int):
+            raise TypeError(
+                f"add_weight(shape={shape}) of {self.name!r} is no shape. A tuple of sizes is "
+                f"accepted. Type shape=({shape},)."
+            )
         name = name or "variable" + (f"_{len(self._rows)}" if self._rows else "")
         view = next((v for v in self.views if v.name == name), None) or View(
             name, _attribute(self, name)
@@ -111,6 +141,29 @@ class Weighted(torch.nn.Module):
         register = self.register_parameter if trainable else self.register_buffer
         register(view.attribute, weight)
         return weight
+
+    def add_variable(
+        self,
+        shape=None,
+        initializer=None,
+        dtype=None,
+        trainable=True,
+        autocast=True,
+        regularizer=None,
+        constraint=None,
+        name=None,
+    ):
+        """`add_weight`, as older Keras called it."""
+        return self.add_weight(
+            shape,
+            initializer,
+            dtype,
+            trainable,
+            autocast,
+            regularizer,
+            constraint,
+            name=name,
+        )
 
     def _set_slots(self, **objects):
         """Attributes `kernel_initializer`, `bias_regularizer`... from names or objects."""
@@ -353,6 +406,29 @@ class Weighted(torch.nn.Module):
                     pending.append(self)
                 self.__dict__["_direct"] = False  # the next call has something to forget
                 self._added_losses.append(value.mean() if value.ndim else value)
+
+    @property
+    def metrics(self):
+        """Metrics that are attributes of the layer or of layers in it; those of `add_metric`."""
+        found = (value for module in self.modules() for value in vars(module).values())
+        return [v for v in found if hasattr(v, "update_state") and hasattr(v, "reset_state")]
+
+    @property
+    def metrics_variables(self):
+        """The states of `metrics`."""
+        return [variable for metric in self.metrics for variable in metric.variables]
+
+    def add_metric(self, value, name=None, aggregation=None):
+        """Show the mean of a value of the current call beside the loss, under `name`.
+
+        Keras 3 has no such method: a metric that is an attribute of the layer does the same.
+        """
+        if isinstance(value, (ShapeTensor, KerasTensor)):
+            return
+        key = f"_metric_{name}"
+        if key not in self.__dict__:
+            self.__dict__[key] = self._mean(name=name or "metric")
+        self.__dict__[key].update_state(torch.as_tensor(value).detach())
 
     def clear_losses(self):
         """Forget what `add_loss` was given since the last call."""

@@ -16,13 +16,22 @@ from lightkeras.layers._shapes import as_shape, shapes_to_specs
 from lightkeras.layers._weights import named, pending
 from lightkeras.layers.core import InputLayer
 from lightkeras.models import _compiling, _functional
+from lightkeras.models._older import Older
 from lightkeras.models._open import Open
 from lightkeras.models._trainable import Trainable
 
 __all__ = ["Model"]
 
 
-class Model(Trainable):
+class LossEnd(Layer):
+    """Where a symbolic loss of `Model.add_loss` leaves the graph."""
+
+    def call(self, loss):
+        self.add_loss(loss)
+        return loss
+
+
+class Model(Older, Trainable):
     """A layer with `compile`, `fit`, `evaluate`, `predict`, `summary` and `save`.
 
     `Model(inputs, outputs)` is the graph between symbolic tensors; a subclass defines `call`
@@ -65,13 +74,18 @@ class Model(Trainable):
 
     def _set_plan(self, inputs, outputs):
         """Take the graph between these ends as the model's computation."""
-        plan = Plan(inputs, outputs)
+        plan, ends = Plan(inputs, outputs), self.__dict__.get("_loss_ends", ())
+        self.__dict__["_operations"] = operations = _ordered_operations(plan)
+        losses: dict = {}
+        if ends:  # what only they depend on is no part of the model that is shown and stored
+            plan = Plan(inputs, outputs, ends)
+            losses = {n.operation: None for n in plan.nodes if n.operation not in operations}
         self.__dict__["_plan"] = plan
-        self.__dict__["_operations"] = _ordered_operations(plan)
         for key in self.__dict__.get("_graph_keys", ()):
             self._modules.pop(key, None)
         self.__dict__["_graph_keys"] = []
-        self._register(op for op in self._operations if isinstance(op, torch.nn.Module))
+        modules = [op for op in (*operations, *losses) if isinstance(op, torch.nn.Module)]
+        self._register(modules)
         names = [op.name for op in self._operations]
         twice = {n for n in names if names.count(n) > 1}
         if twice:
@@ -80,6 +94,25 @@ class Model(Trainable):
                 "of the "
                 "layers of one model must differ. Pass name= to one of them."
             )
+
+    def add_loss(self, loss):
+        """Add to the loss: values in `call`, or symbolic tensors of the graph of a model.
+
+        A loss of the graph belongs to the model object: files do not hold it.
+        """
+        for value in loss if isinstance(loss, (list, tuple)) else [loss]:
+            if not is_keras_tensor(value):
+                super().add_loss(value)
+                continue
+            if self._plan is None:
+                raise ValueError(
+                    f"add_loss() of {self.name!r} got a symbolic tensor, and the model has no "
+                    "graph. It belongs to Model(inputs, outputs). In a class, call "
+                    "self.add_loss(value) in call()."
+                )
+            ends = self.__dict__.setdefault("_loss_ends", [])
+            ends.append(LossEnd()(value))
+            self._set_plan(self._plan.inputs, self._plan.outputs)
 
     def _register(self, layers):
         """Make `layers` torch submodules, under names that do not depend on other models."""

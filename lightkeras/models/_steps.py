@@ -21,6 +21,8 @@ from lightkeras.models._jit import CompiledCall, compiled_step
 
 __all__ = ["OneBatch", "Steps"]
 
+Layer._mean = metrics_module.Mean  # for `add_metric`
+
 
 class OneBatch:
     """One batch standing where batches are expected, for a first look at it."""

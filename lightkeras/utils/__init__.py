@@ -37,6 +37,7 @@ from lightkeras.utils.dataset import (
     unpack_x_y_sample_weight,
 )
 from lightkeras.utils.np_utils import normalize, to_categorical
+from lightkeras.utils.vis_utils import model_to_dot, plot_model
 
 CustomObjectScope = custom_object_scope
 
@@ -62,10 +63,12 @@ __all__ = [
     "is_interactive_logging_enabled",
     "is_keras_tensor",
     "load_img",
+    "model_to_dot",
     "normalize",
     "np_utils",
     "pack_x_y_sample_weight",
     "pad_sequences",
+    "plot_model",
     "register_keras_serializable",
     "save_img",
     "serialize_keras_object",

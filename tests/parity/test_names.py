@@ -98,7 +98,7 @@ MISSING = {
     "utils": {
         "the old tree of private names": "legacy",
         WAITING: """Config FeatureSpace audio_dataset_from_directory bounding_boxes
-            image_dataset_from_directory model_to_dot plot_model text_dataset_from_directory
+            image_dataset_from_directory text_dataset_from_directory
             timeseries_dataset_from_array""",
     },
     "utils.bounding_boxes": {WAITING: "*"},
