@@ -49,6 +49,7 @@ _MODULES = (
     "regularizers",
     "saving",
     "utils",
+    "visualization",
 )
 __all__ = sorted([*_NAMES, *_MODULES, "__version__"])
 

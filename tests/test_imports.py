@@ -26,7 +26,7 @@ ROWS = [
     ["dtype_policies", "_graph"],
     ["activations", "config", "random"],
     ["ops"],
-    ["utils", "_summary", "_traceback"],
+    ["utils", "visualization", "_summary", "_traceback"],
     ["initializers", "regularizers", "constraints"],
     ["backend"],
     ["layers", "losses", "metrics", "optimizers", "datasets", "preprocessing", "_data"],

@@ -103,6 +103,8 @@ _DEFAULTS = {
 }
 _IDLE = ("inplace", "_stacklevel", "dtype", "out")
 _MODULE = "keras.src.ops."
+# Keras's rules for the shapes of these ask for all their tensors, None among them.
+_ALL_INPUTS = ("BatchNorm", "LayerNorm", "RMSNorm")
 
 
 def is_operation(config) -> bool:
@@ -168,6 +170,8 @@ def _split_op(op, node):
         value = settings.pop(name)
         several = signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
         inputs += value if several else [value]
+    while inputs and inputs[-1] is None and op.class_name not in _ALL_INPUTS:  # left out
+        inputs.pop()
     settings.pop("kwargs", None)
     if "data_format" in settings:  # that of today's config, where none is given
         settings["data_format"] = standardize_data_format(settings["data_format"])

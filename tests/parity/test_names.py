@@ -70,7 +70,7 @@ MISSING = {
         TEACHING: "distillation",
         "its own `saving` would be this one's; TensorFlow's formats are not read": "legacy export",
         WAITING: """FloatDTypePolicy Function Operation RematScope Variable applications device
-            name_scope remat tree version visualization wrappers""",
+            name_scope remat tree version wrappers""",
     },
     "applications": {WAITING: "*"},
     "callbacks": {JAX: "OrbaxCheckpoint", WAITING: "BackupAndRestore"},
@@ -102,7 +102,6 @@ MISSING = {
             timeseries_dataset_from_array""",
     },
     "utils.bounding_boxes": {WAITING: "*"},
-    "visualization": {WAITING: "*"},
     "wrappers": {WAITING: "*"},
 }
 
