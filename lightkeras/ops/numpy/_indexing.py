@@ -277,7 +277,7 @@ def _resized(x, axis, size, value):
     return torch.cat([x, x.new_full(shape, value)], axis)
 
 
-@op("x", "weights")
+@op
 def bincount(x, weights=None, minlength=0, sparse=False):
     """How often each number 0, 1, 2... occurs, in a vector or in each row of a matrix.
 
@@ -297,6 +297,7 @@ def bincount(x, weights=None, minlength=0, sparse=False):
         raise ValueError(
             "bincount() got sparse=True. Tensors here are dense. Leave the argument out."
         )
+    weights = None if weights is None else tensor(weights, device=x.device)
     dtype = torch.int32 if weights is None else torch.promote_types(x.dtype, weights.dtype)
     rows = x.reshape(-1, x.shape[-1]).long()  # (batch, n)
     length = max(int(rows.max()) + 1 if rows.numel() else 0, minlength)

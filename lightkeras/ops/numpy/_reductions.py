@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from lightkeras._dtypes import torch_dtype
-from lightkeras.ops._op import family, floating, widened
+from lightkeras.ops._op import family, floating, tensor, widened
 
 # fmt: off
 __all__ = [
@@ -121,7 +121,7 @@ def _cumulated(function, x, axis, dtype):
     return function(x, axis or 0, dtype=torch_dtype(dtype) if dtype else x.dtype)
 
 
-@op("y", "x")
+@op
 def trapezoid(y, x=None, dx=1.0, axis=-1):
     """The area under values y at the places x (or at a distance of `dx`), along an axis.
 
@@ -129,7 +129,9 @@ def trapezoid(y, x=None, dx=1.0, axis=-1):
     tensor(2.)
     """
     y = floating(y) if y.dtype is torch.bool else y
-    return torch.trapezoid(y, dx=dx, dim=axis) if x is None else torch.trapezoid(y, x, dim=axis)
+    if x is None:
+        return torch.trapezoid(y, dx=dx, dim=axis)
+    return torch.trapezoid(y, tensor(x, device=y.device), dim=axis)
 
 
 # ---- spread -------------------------------------------------------------------------------------
