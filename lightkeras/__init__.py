@@ -48,6 +48,7 @@ _MODULES = (
     "random",
     "regularizers",
     "saving",
+    "tree",
     "utils",
     "visualization",
 )
