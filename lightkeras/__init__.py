@@ -26,6 +26,9 @@ _NAMES = {
     "Optimizer": "optimizers",
     "Regularizer": "regularizers",
     "Sequential": "models",
+    "Variable": "_variable",
+    "device": "_device",
+    "name_scope": "_variable",
     "DTypePolicy": "dtype_policies",
 }
 _MODULES = (

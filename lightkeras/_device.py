@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
-__all__ = ["default_device", "use_device"]
+__all__ = ["default_device", "device", "use_device"]
 
 # Set while a model runs on an accelerator, so that `random.normal(shape)` or `ops.zeros(shape)`
 # inside a `call` meets the layer's tensors there. `with torch.device(...)` would do the same at
@@ -34,6 +34,28 @@ def use_device(device):
     global _running_on
     before, _running_on = _running_on, torch.device(device)
     try:
-        yield
+        yield _running_on
     finally:
         _running_on = before
+
+
+def device(device_name):
+    """Make tensors and weights on a device inside the `with` block, named as in Keras.
+
+    Args:
+        device_name: "cpu", "gpu:0" (or torch's "cuda:0").
+
+    Raises:
+        ValueError: it is no name.
+
+    >>> from lightkeras import ops
+    >>> with device("cpu:0"):
+    ...     ops.zeros(2).device.type
+    'cpu'
+    """
+    if not isinstance(device_name, (str, torch.device)):
+        raise ValueError(
+            f"device() got {device_name!r}. A name like 'cpu' or 'gpu:0' is accepted. "
+            "Type device('cpu')."
+        )
+    return use_device(str(device_name).lower().replace("gpu", "cuda"))

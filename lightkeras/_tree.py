@@ -37,7 +37,7 @@ def map_structure(fn, *trees):
     if isinstance(first, dict):
         parts = [[t[key] for t in trees] for key in keys(first)]
     elif isinstance(first, (list, tuple)):
-        parts = zip(*trees, strict=True)
+        parts = [list(part) for part in zip(*trees, strict=True)]
     else:
         return fn(*trees)
     return rebuilt(first, [map_structure(fn, *part) for part in parts])

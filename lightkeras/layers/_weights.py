@@ -217,6 +217,10 @@ class Weighted(torch.nn.Module):
                 del store[row.view.attribute]
                 row.view, row.fixed = View(row.view.name, name), True
                 break
+        else:
+            if value.own_name:  # a Variable(...) of the user's own
+                self._rows.append(Row(View(value.name, name), isinstance(value, Weight)))
+                self._rows[-1].fixed = True
         store[name] = value
 
     def __setstate__(self, state):
