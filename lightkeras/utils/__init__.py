@@ -43,6 +43,7 @@ CustomObjectScope = custom_object_scope
 
 __all__ = [
     "CustomObjectScope",
+    "FeatureSpace",
     "Progbar",
     "PyDataset",
     "Sequence",
@@ -81,13 +82,18 @@ __all__ = [
     "unpack_x_y_sample_weight",
 ]
 
-_ABOVE = ("deserialize_keras_object", "serialize_keras_object")  # of saving, which stands higher
+# What stands higher than this package, and where.
+_ABOVE = {
+    "FeatureSpace": "layers.preprocessing.feature_space",
+    "deserialize_keras_object": "saving",
+    "serialize_keras_object": "saving",
+}
 
 
 def __getattr__(name):
     if name not in _ABOVE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module("lightkeras.saving"), name)
+    return getattr(importlib.import_module(f"lightkeras.{_ABOVE[name]}"), name)
 
 
 def __dir__():
