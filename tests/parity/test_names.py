@@ -78,28 +78,16 @@ MISSING = {
         QUANTISED: """AWQDTypePolicy GPTQDTypePolicy Int4DTypePolicy QuantizedDTypePolicy
             QuantizedFloat8DTypePolicy"""
     },
-    "layers": {
-        OTHERS: "FlaxLayer JaxLayer TFSMLayer",
-        WAITING: """AugMix ContrastLimitedAdaptiveHistogramEqualization ConvLSTM1D ConvLSTM2D
-            ConvLSTM3D MaxNumBoundingBoxes MelSpectrogram Pipeline RandAugment
-            RandomElasticTransform RandomPerspective STFTSpectrogram""",
-    },
+    "layers": {OTHERS: "FlaxLayer JaxLayer TFSMLayer"},
     "ops": {
         WAITING: """associative_scan cond custom_gradient fori_loop map rearrange scan scatter
             scatter_update slice slice_update switch unstack vectorized_map while_loop"""
     },
-    "preprocessing": {
-        WAITING: """image_dataset_from_directory text_dataset_from_directory
-            timeseries_dataset_from_array"""
-    },
-    "preprocessing.image": {WAITING: "smart_resize"},
     "saving": {"edits files of weights by hand: they are HDF5, h5py does": "KerasFileEditor"},
     "tree": {WAITING: "*"},
     "utils": {
         "the old tree of private names": "legacy",
-        WAITING: """Config FeatureSpace audio_dataset_from_directory bounding_boxes
-            image_dataset_from_directory text_dataset_from_directory
-            timeseries_dataset_from_array""",
+        WAITING: "Config bounding_boxes",
     },
     "utils.bounding_boxes": {WAITING: "*"},
     "wrappers": {WAITING: "*"},
