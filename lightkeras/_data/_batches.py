@@ -54,6 +54,7 @@ class Batches(ABC):
     device: torch.device | None = None
     rank, world = 0, 1
     _turn, _stride = 0, 1  # which batches are dealt to this process: every `_stride`-th
+    remembers = False  # whether the place in the data will be asked for
     _asked: int | None = None  # the user's number of steps
     _first = 0  # where the next pass begins
     _offset = 0  # first batch of the running epoch in the pass over the data
@@ -91,6 +92,18 @@ class Batches(ABC):
     def start_at(self, step):
         """The next pass begins at batch `step` of its epoch."""
         self._first = step
+
+    def sources(self):
+        """The user's objects that make the batches."""
+        return []
+
+    def state_dict(self):
+        """What leads back to this place in the data, with `set_epoch` and `start_at`."""
+        return {"seed": self.seed, "epoch": self.epoch}
+
+    def load_state_dict(self, state):
+        """Go back to the place that `state_dict` told."""
+        self.seed, self.epoch = state["seed"], state["epoch"]
 
     def shard(self, rank, world):
         """From now on give this process's contiguous share of every batch.

@@ -9,6 +9,7 @@ import weakref
 from abc import abstractmethod
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset, default_collate
@@ -18,6 +19,7 @@ from lightkeras._data._batches import Batches, Indexed, Rows, to_device
 from lightkeras._data._convert import leaves, tensors
 from lightkeras._data._weights import weight_tree
 from lightkeras._ranks import gather
+from lightkeras._rng import generators, rng_state, set_rng_state
 from lightkeras._tree import map_structure
 
 __all__ = ["Made", "MapDataset", "PyBatches", "Stream", "pack", "unpack"]
@@ -63,10 +65,11 @@ class Made(Batches):
     """
 
     class_weight = None
-    hooks = None
+    hooks: Any = None
     _cuts_share = True  # False where the source gives every process its own rows
     _live = None  # the running pass, which lives as long as its iterator
     _seen = None  # what `peek` gave, until a pass begins
+    _owes_end = False  # whether the running epoch was begun before a restart
 
     def peek(self):
         if self._seen is None:
@@ -82,7 +85,7 @@ class Made(Batches):
         return super().on(device)
 
     def _pass(self, epoch, first):
-        self._seen = None
+        self._seen, self._owes_end = None, False
         running = self._batches(epoch, first)
         self._live = weakref.ref(running)
         return running
@@ -118,14 +121,30 @@ class Made(Batches):
             if running is not None:
                 running.close()  # and its threads
             self._finish()
+        elif self._owes_end:
+            self._finish()
 
-    def _begin(self):
+    def _begin(self, first):
         self._sizes = {}
-        getattr(self.hooks, "on_epoch_begin", _nothing)()
+        if first == 0:
+            getattr(self.hooks, "on_epoch_begin", _nothing)()
 
     def _finish(self):
-        self._live = None
+        self._live, self._owes_end = None, False
         getattr(self.hooks, "on_epoch_end", _nothing)()
+
+    def state_dict(self):
+        state = {**super().state_dict(), "running": self._live is not None}
+        if hasattr(self.hooks, "state_dict"):
+            state["hooks"] = self.hooks.state_dict()
+        return state
+
+    def load_state_dict(self, state):
+        super().load_state_dict(state)
+        self.end()
+        self._owes_end = state["running"]
+        if "hooks" in state:
+            self.hooks.load_state_dict(state["hooks"])
 
     def _whole(self, batch):
         """`convert` without the share, for `peek`."""
@@ -163,6 +182,9 @@ class MapDataset(Made, Rows):
         super().__init__(len(dataset), batch_size, **kwargs)
         self.dataset = dataset
 
+    def sources(self):
+        return [self.dataset]
+
     def _look(self):
         return self._read(list(range(min(self.batch_size, self.rows))))
 
@@ -195,6 +217,9 @@ class PyBatches(Made, Indexed):
             self._draw_seed()
         self.dataset = self.hooks = dataset
 
+    def sources(self):
+        return [self.dataset]
+
     def _look(self):
         return self._whole(self.dataset[0])
 
@@ -203,9 +228,12 @@ class PyBatches(Made, Indexed):
         order = (
             self._permutation(self.total, number).tolist() if self.shuffle else range(self.total)
         )
-        self._begin()
-        order = order[self._offset + first : stop][self._turn :: self._stride]
-        for step, batch in enumerate(self._make(order, number), first):
+        self._begin(first)
+        # Workers draw their random numbers batch by batch: there every batch is made again.
+        again = first if _by_processes(self.dataset) else 0
+        order = order[self._offset + first - again : stop][self._turn :: self._stride]
+        made = itertools.islice(self._make(order, number), again, None)
+        for step, batch in enumerate(made, first):
             converted = self.convert(batch)
             self._sizes[step] = self._read_rows
             yield converted
@@ -301,6 +329,15 @@ class Stream(Made):
         self._given = getattr(source, "gi_frame", source) is None  # a generator that has ended
         self._warned = False
         self._passes = 1  # that are going to be made
+        self._drawn = 0  # batches of it, or of what can be read only once
+        self._began = None  # random numbers and epoch when it was made
+        self._placed = False  # whether it stands where the next pass is to begin
+
+    def sources(self):
+        batch_sampler = getattr(self.loader, "batch_sampler", None)
+        found = [self.source, *(getattr(self.loader, n, None) for n in ("dataset", "sampler"))]
+        found += [batch_sampler, getattr(batch_sampler, "sampler", None)]
+        return [source for source in found if source is not None]
 
     def check_epochs(self, epochs):
         self._passes = epochs
@@ -320,7 +357,7 @@ class Stream(Made):
         return self._whole(batch)
 
     def _batches(self, epoch, first):
-        self._begin()
+        self._begin(first)
         if self._stride > 1 and _reads_by_index(self.loader):
             yield from map(self.convert, self._dealt_loader())
         else:
@@ -328,7 +365,8 @@ class Stream(Made):
         self._finish()
 
     def _converted(self, epoch, first):
-        for step, batch in enumerate(self._read(epoch)):
+        begin, self._placed = first if self._placed else 0, False
+        for step, batch in enumerate(self._read(epoch, begin), begin):
             if step >= first and step % self._stride == self._turn:
                 converted = self.convert(batch)
                 self._sizes[step] = self._read_rows
@@ -349,21 +387,21 @@ class Stream(Made):
         self._running = None
         return mine
 
-    def _read(self, epoch):
-        """The user's batches of one epoch."""
+    def _read(self, epoch, step):
+        """The user's batches of one epoch, from `step` on, where `_running` stands then."""
         _set_epoch(self.loader, epoch)
         running = self._running
         if running is None:
-            running = iter(self.source)
+            running = self._open(epoch)
         batch = next(running, _END)
-        if batch is _END and self._running is not None:
-            running = iter(self.source)  # of a generator itself: it ends at once
+        if batch is _END and self._running is not None and step == 0:
+            running = self._open(epoch)  # of a generator itself: it ends at once
             batch = next(running, _END)
         lasts = self.steps != self._length and not self._restart
         self._running = running if lasts else None
-        step = 0
         while batch is not _END:
             self._given = True
+            self._drawn += 1
             yield batch
             step += 1
             if step == self.steps:
@@ -373,6 +411,49 @@ class Stream(Made):
             self._running = None
         if step < (self._asked or 1):
             self._ended(epoch, step)
+
+    def _open(self, epoch):
+        """A new iterator over the source, and what it takes to make it again."""
+        if self.remembers:
+            state = generators(dict(enumerate(self.sources()))).state()
+            self._began = {"epoch": epoch, "rng": rng_state(), "generators": state}
+        if not self.once:
+            self._drawn = 0
+        return iter(self.source)
+
+    def state_dict(self):
+        state = super().state_dict()
+        lasts = state["running"] or self._running is not None
+        place = {"lasts": lasts, "drawn": self._drawn, "began": self._began if lasts else None}
+        return {**state, **place}
+
+    def load_state_dict(self, state):
+        """Go back to a place; batches that were drawn before are drawn again.
+
+        What the source draws at random comes out the same, as long as that depends on the state
+        at its beginning or on that of the moment, which is put back afterwards.
+        """
+        super().load_state_dict(state)
+        if not state["lasts"] and not self.once:
+            self._running = None
+            return
+        running, skip = self._running, state["drawn"]
+        if self.once:
+            skip -= self._drawn
+            running = iter(self.source) if running is None else running
+        elif running is None or state["began"] is not None:
+            running = self._opened_as(state["began"])
+        for _ in range(skip):
+            next(running, None)
+        self._running, self._drawn, self._began = running, state["drawn"], state["began"]
+        self._placed = state["running"]
+
+    def _opened_as(self, began):
+        if began is not None:
+            _set_epoch(self.loader, began["epoch"])
+            generators(dict(enumerate(self.sources()))).put_back(began["generators"])
+            set_rng_state(began["rng"])
+        return iter(self.source)
 
     def _ended(self, epoch, step):
         """The source ended before the steps that were asked for."""

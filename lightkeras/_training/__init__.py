@@ -23,6 +23,7 @@ from lightkeras._training._quiet import quiet
 from lightkeras._training._returned import brought_back
 from lightkeras._tree import flatten
 from lightkeras.callbacks._base import callback_list
+from lightkeras.callbacks.backup import with_backup
 
 __all__ = ["LightningModel", "fit"]
 
@@ -70,6 +71,7 @@ def fit(
     validation_freq,
     trainer,
     flags,
+    resume=None,
 ):
     """Train `model` on the batches `train`; returns its History.
 
@@ -81,6 +83,7 @@ def fit(
         validation_freq: Every so many epochs, or a list of epochs.
         trainer: A Trainer to use, or None to make one from `flags`.
         flags: Trainer flags.
+        resume: None, "auto" or a folder for a backup.
     """
     flags = dict(flags)
     epochs = flags.pop("max_epochs", None) or epochs
@@ -91,6 +94,7 @@ def fit(
     ours, theirs = _sorted_callbacks(
         [*flatten(callbacks or []), *flatten(flags.pop("callbacks", None) or [])]
     )
+    ours = with_backup(ours, resume)
     group = callback_list(ours, model, verbose, epochs, train.steps, history=True)
     names = model._compiled.names() if not model._overrides("train_step") else None
     group.validate(val is not None, names)
@@ -151,7 +155,9 @@ def _limited(train, trainer):
 
 def _run(trainer, module, model, group):
     """`trainer.fit`, with Keras's behaviour where it ends early."""
-    handler = signal.getsignal(signal.SIGINT) if _in_main_thread() else None
+    handlers = {}
+    if _in_main_thread():
+        handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
     was = {m: m.training for m in model.modules()}
     try:
         with ending_together(trainer), brought_back(module, trainer):
@@ -163,13 +169,17 @@ def _run(trainer, module, model, group):
         if trainer.state.status == "interrupted" and error.code == 1:
             group._abort()
             raise KeyboardInterrupt from None
+        group._abort()
+        if module.restart is not None:
+            module.restart.interrupted()
         raise
     except BaseException:
         group._abort()
         raise
     finally:
-        if handler is not None:
-            signal.signal(signal.SIGINT, handler)
+        for number, handler in handlers.items():
+            if handler is not None:  # else it was set by something other than Python
+                signal.signal(number, handler)
         for m, mode in was.items():
             m.training = mode
         model.__dict__["stop_training"] = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from contextlib import nullcontext
 
 import torch
 
@@ -14,6 +15,7 @@ from lightkeras._training._loaders import TOKEN, Chunk, Loader, Once
 from lightkeras._training._parts import Parts
 from lightkeras._training._quiet import quiet
 from lightkeras._training._returned import write
+from lightkeras._training._restart import NEVER, restart_of
 
 __all__ = ["Fit", "shown_steps"]
 
@@ -38,13 +40,14 @@ class Fit(LightningModel):
         # A train_step of the user's calls backward and the optimizer itself.
         self.automatic_optimization = chunk == 0 and not own
         state["batch_hooks"] = group.wants_train_batches
+        state["restart"] = restart_of(self)
 
     # ---- loaders ------------------------------------------------------------------------------
 
     def train_loader(self):
         if self.trainer_shards():
             return self.train_batches.loader
-        return Loader(self.train_batches, self.chunk)
+        return Loader(self.train_batches, self.chunk, self.restart)
 
     def val_loader(self):
         return None if self.val_batches is None or self.val_epochs is not None else Once()
@@ -71,6 +74,10 @@ class Fit(LightningModel):
         """The steps of one chunk, without Lightning in between."""
         model, group, hooks = self.model, self.group, self.batch_hooks
         run, step, count = model._run_step("train", self.train_batches.bare), self.step, 0
+        restart = self.restart or NEVER
+        if restart.replays:  # these steps were taken before
+            restart.replayed()
+            return
         autocast = torch.is_autocast_enabled(self.device.type)
         for x, y, w in chunk:
             if hooks:
@@ -85,6 +92,11 @@ class Fit(LightningModel):
                 if model.stop_training:
                     break
             group.progress(step, model._logs)
+            if step >= restart.due:
+                self.__dict__["step"] = step
+                self._count(count)
+                count = 0
+                restart.after_step()
         self.__dict__["step"] = step
         self._count(count)
 
@@ -117,11 +129,15 @@ class Fit(LightningModel):
             self.group.on_train_batch_begin(self.step, {})
 
     def on_train_batch_end(self, outputs, batch, batch_idx):
-        if self.chunk == 0:
+        if self.chunk == 0 and self.restart is not None and self.restart.replays:
+            self.restart.replayed()
+        elif self.chunk == 0:
             self.__dict__["step"] += 1
             if self.batch_hooks:
                 self.group.on_train_batch_end(self.step - 1, self.model._logs())
             self.group.progress(self.step, self.model._logs)
+            if self.restart is not None and not self._savable() and self.restart.wants(self.step):
+                self.restart.after_step(savable=False)
         if self.batch_hooks or self.parts is None:
             self._stop_if_asked()
         if self.trainer.is_last_batch and self.trainer.callbacks:
@@ -135,10 +151,22 @@ class Fit(LightningModel):
         if stop if self.parts is None else self.parts.any(stop):
             self.trainer.should_stop = True
 
+    def _savable(self):
+        """Whether a place between two batches that Lightning takes one by one can be found again.
+
+        It reads one batch ahead of data without a length, and loaders of the user's are its own.
+        """
+        return self.train_batches.steps is not None and not self.trainer_shards()
+
     def _tell(self, logs):
         self.log_dict({k: v for k, v in logs.items() if isinstance(v, float)}, batch_size=1)
 
     # ---- epochs -------------------------------------------------------------------------------
+
+    def configure_model(self):
+        # Where Lightning itself loads checkpoints: the processes are there, nothing has begun.
+        if self.restart is not None:
+            self.restart.open()
 
     def on_fit_start(self):
         device = self.device
@@ -150,6 +178,8 @@ class Fit(LightningModel):
             synchronize = getattr(self.trainer.strategy, "_layer_sync", None) is not None
             parts = Parts(self.model, self.train_batches, self.trainer_shards(), synchronize)
             self.__dict__["parts"] = parts
+        if self.restart is not None:
+            self.restart.fit_starts()
 
     def _val_limit(self):
         limits = self.trainer.limit_val_batches
@@ -162,7 +192,9 @@ class Fit(LightningModel):
         self.group.on_train_begin({})
 
     def on_train_epoch_start(self):
-        epoch = self.current_epoch
+        epoch, restart = self.current_epoch, self.restart
+        if restart is not None:
+            restart.epoch_begins(epoch)
         self.train_batches.set_epoch(epoch)
         self.__dict__["batch_hooks"] = (
             self.group.wants_train_batches
@@ -174,6 +206,8 @@ class Fit(LightningModel):
         if self.parts is not None:
             self.parts.had_rows = False
         self.group.on_epoch_begin(epoch, {})
+        if restart is not None:
+            restart.epoch_began(epoch)
 
     def on_train_epoch_end(self):
         logs = self.__dict__.pop("_train_logs", None) or self._reduced_logs()
@@ -192,12 +226,16 @@ class Fit(LightningModel):
         self._stop_if_asked()
 
     def on_train_end(self):
+        if self.restart is not None:
+            self.restart.training_ends()
         optimizer = self.model._compiled.optimizer
         if getattr(optimizer, "use_ema", False):
             optimizer.finalize_variable_values(self.model.trainable_weights)
         self.group.on_train_end(dict(self.last_logs))
         if self.parts is not None:
             self.parts.finish()
+        if self.restart is not None:
+            self.restart.training_ended()
 
     def on_validation_epoch_start(self):
         if not self.__dict__.get("_train_logs"):
@@ -213,7 +251,8 @@ class Fit(LightningModel):
         if self.parts is not None:
             self.parts.same_buffers()
         put_back = keep_sums(self.model)
-        logs = self.model._evaluate(self.val_batches, self.group, shows=False)
+        with nullcontext() if self.restart is None else self.restart.validating():
+            logs = self.model._evaluate(self.val_batches, self.group, shows=False)
         put_back()
         return {f"val_{name}": value for name, value in logs.items()}
 

@@ -30,26 +30,61 @@ class Chunk:
 
 
 class Loader:
-    """Batches as Lightning sees them: in chunks of `size`, or one by one (`size` 0)."""
+    """Batches as Lightning sees them: in chunks of `size`, or one by one (`size` 0).
 
-    def __init__(self, batches, size):
-        self.batches, self.size = batches, size
+    With a `restart` the first epoch may begin in its middle.
+    """
+
+    def __init__(self, batches, size, restart=None):
+        self.batches, self.size, self.restart = batches, size, restart
         if batches.steps is not None:
             self.__class__ = SizedLoader
 
     def __iter__(self):
         iterator = iter(self.batches)
         if self.size == 0:
-            return iterator
-        return self._chunks(iterator)
+            return iterator if self.restart is None else self._singly(iterator)
+        return self._chunks(iterator) if self.batches.steps is not None else self._ahead(iterator)
 
     def _chunks(self, iterator):
-        if self.batches.steps is None:  # Lightning reads one ahead: each chunk must hold its batch
-            for batch in iterator:
-                yield Chunk([batch])
-            return
-        for _ in range(-(-self.batches.steps // self.size)):
-            yield Chunk(islice(iterator, self.size))
+        done = 0 if self.restart is None else self.restart.place(self.size)
+        steps, size = self.batches.steps, self.size
+        end = min(done // size, -(-steps // size) - 1) * size
+        while end < steps:
+            end += size
+            yield Chunk(islice(iterator, end - done))
+            done = end
+
+    def _ahead(self, iterator):
+        """Chunks of data whose end only the data tell.
+
+        Lightning asks for the next chunk before it takes one, to know which is the last. A batch
+        is drawn when its turn comes nevertheless: so the last chunks are empty.
+        """
+        over = []
+
+        def to_the_end():
+            yield from iterator
+            over.append(True)
+
+        batches = to_the_end()
+        while not over:
+            yield Chunk(islice(batches, self.size))
+
+    def _singly(self, iterator):
+        """Batch by batch; between two of them is the time to save."""
+        restart = self.restart
+        restart.place(0)
+        if restart.replays:
+            yield None  # Lightning does what comes after the step, without taking it
+        while True:
+            if self.batches.steps is not None and restart.wants(restart.fit.step):
+                restart.after_step()
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                return
+            yield batch
 
 
 class SizedLoader(Loader):

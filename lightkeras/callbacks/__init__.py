@@ -1,6 +1,7 @@
 """What happens around epochs and batches: stopping, saving, logging, learning rates."""
 
 from lightkeras.callbacks._base import Callback, CallbackList
+from lightkeras.callbacks.backup import BackupAndRestore
 from lightkeras.callbacks.checkpoint import ModelCheckpoint
 from lightkeras.callbacks.early_stopping import EarlyStopping, TerminateOnNaN
 from lightkeras.callbacks.history import History
@@ -11,6 +12,7 @@ from lightkeras.callbacks.swap_ema import SwapEMAWeights
 from lightkeras.callbacks.tensorboard import TensorBoard
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "CallbackList",

@@ -32,6 +32,9 @@ class Callback(metaclass=Configurable):
     after an epoch; it is empty at a beginning. What `on_epoch_end` adds to `logs` is seen by the
     callbacks behind it in the list, and recorded.
 
+    What a callback has counted or kept survives a killed process where `state_dict` gives it and
+    `load_state_dict` takes it back.
+
     A hook around every batch makes training hand over after every batch: without one, many
     steps run at a time.
 
@@ -107,6 +110,16 @@ class Callback(metaclass=Configurable):
 
     def on_predict_batch_end(self, batch, logs=None):
         """After a batch of `predict`; `logs["outputs"]` is what it gave."""
+
+    # ---- state ----------------------------------------------------------------------------------
+
+    def state_dict(self):
+        """What a restart needs to know, for `BackupAndRestore`: a dict of plain values, tensors
+        and arrays."""
+        return {}
+
+    def load_state_dict(self, state_dict):
+        """Go on from what `state_dict` gave; called after `on_train_begin`."""
 
     # ---- ours -----------------------------------------------------------------------------------
 

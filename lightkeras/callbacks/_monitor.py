@@ -66,6 +66,15 @@ class _Monitor(Callback):
     def _name(self):
         return type(self).__name__
 
+    _kept: tuple[str, ...] = ("best",)  # attributes that make the state
+
+    def state_dict(self):
+        return {name: getattr(self, name) for name in self._kept}
+
+    def load_state_dict(self, state_dict):
+        for name in self._kept:
+            setattr(self, name, state_dict[name])
+
     # ---- better or worse ------------------------------------------------------------------------
 
     def _is_improvement(self, value, reference):

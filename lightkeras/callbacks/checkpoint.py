@@ -45,6 +45,7 @@ class ModelCheckpoint(_Monitor):
     """
 
     _known = None  # names of values, if training has told them
+    _kept = ("best", "_epochs_since_saving", "_batches_since_saving", "_last_batch", "_epoch")
 
     def __init__(
         self,

@@ -104,6 +104,8 @@ class EarlyStopping(_Monitor):
                 self._say(f"The weights of epoch {self.best_epoch + 1} are back")
             self.model.load_state_dict(self._best_state)
 
+    _kept = ("wait", "stopped_epoch", "best", "best_epoch", "_best_state")
+
     def get_monitor_value(self, logs):
         """The watched value of `logs`; None when it is not there."""
         logs = logs or {}

@@ -32,6 +32,14 @@ class History(Callback):
     def on_train_begin(self, logs=None):
         self.epoch = []
 
+    def state_dict(self):
+        return {"epoch": self.epoch, "history": self.history}
+
+    def load_state_dict(self, state_dict):
+        self.epoch = list(state_dict["epoch"])
+        self.history.clear()
+        self.history.update(state_dict["history"])
+
     def on_epoch_end(self, epoch, logs=None):
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():

@@ -168,6 +168,8 @@ class ReduceLROnPlateau(_Monitor):
         super()._validate(has_validation, names)
         _refuse_schedule(self)
 
+    _kept = ("best", "wait", "cooldown_counter")
+
     def in_cooldown(self):
         """Whether the rate was lowered only just now."""
         return self.cooldown_counter > 0

@@ -119,20 +119,39 @@ class CSVLogger(Callback):
         self.sep = separator
         self.append = append
         self.keys: Any = None
+        self._length: Any = None  # to which the file is to be cut
         self.csv_file: Any = None
         self.writer: Any = None
 
     def on_train_begin(self, logs=None):
         self._abort()
-        if not is_chief():
-            return
-        os.makedirs(os.path.dirname(self.filename) or ".", exist_ok=True)
-        self.csv_file = open(self.filename, "a" if self.append else "w", newline="")  # noqa: SIM115
-        self.keys = self.writer = None
+        self.keys = None
+        self._length = None if self.append else 0
+        if is_chief():
+            os.makedirs(os.path.dirname(self.filename) or ".", exist_ok=True)
+            self.csv_file = open(self.filename, "a", newline="")  # noqa: SIM115
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._cut()
+
+    def _cut(self):
+        """Take off what is old; not before an epoch begins, for then a restart is known."""
+        if self._length is not None and self.csv_file is not None:
+            self.csv_file.truncate(min(self._length, self.csv_file.tell()))
+            self.csv_file.seek(0, os.SEEK_END)
+            self._length = None
+
+    def state_dict(self):
+        return {"keys": self.keys, "length": self.csv_file and self.csv_file.tell()}
+
+    def load_state_dict(self, state_dict):
+        self.keys, self._length = state_dict["keys"], state_dict["length"]
+        self.writer = None
 
     def on_epoch_end(self, epoch, logs=None):
         if self.csv_file is None:
             return
+        self._cut()
         logs = logs or {}
         if self.writer is None:
             self._write_head(logs)
@@ -141,9 +160,10 @@ class CSVLogger(Callback):
         self.csv_file.flush()
 
     def _write_head(self, logs):
-        self.keys = sorted(logs)
-        if not any(key.startswith("val_") for key in self.keys):  # validation may come later
-            self.keys += [f"val_{key}" for key in self.keys]
+        if self.keys is None:
+            self.keys = sorted(logs)
+            if not any(key.startswith("val_") for key in self.keys):  # validation may come later
+                self.keys += [f"val_{key}" for key in self.keys]
         self.writer = csv.DictWriter(self.csv_file, ["epoch", *self.keys], delimiter=self.sep)
         if self.csv_file.tell() == 0:
             self.writer.writeheader()

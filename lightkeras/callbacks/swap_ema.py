@@ -77,5 +77,14 @@ class SwapEMAWeights(Callback):
     def on_predict_end(self, logs=None):
         self._put_weights()
 
+    def state_dict(self):
+        return {"aside": self._aside}
+
+    def load_state_dict(self, state_dict):
+        aside, parameters = state_dict["aside"], self.model.optimizer._params
+        if aside is not None:
+            aside = [t.to(p.device) for t, p in zip(aside, parameters, strict=True)]
+        self._aside = aside
+
     def _abort(self):
         self._put_weights()

@@ -179,6 +179,7 @@ class Trainable(Steps):
         validation_batch_size=None,
         validation_freq=1,
         trainer=None,
+        resume=None,
         **flags,
     ):
         """Train the model.
@@ -201,6 +202,10 @@ class Trainable(Steps):
             validation_batch_size: `batch_size` by default.
             validation_freq: Validate every so many epochs, or the epochs listed.
             trainer: A Lightning Trainer to use, or a dict of its flags.
+            resume: "auto", or a folder: the state is saved there after every epoch, and the same
+                script, started again after it was killed, goes on from there; see
+                `callbacks.BackupAndRestore`. "auto" takes a folder in `lightkeras_backup`, named
+                after the script and its arguments.
             **flags: Trainer flags: `devices=2, strategy="ddp", precision="bf16-mixed"`...
 
         Returns:
@@ -262,6 +267,7 @@ class Trainable(Steps):
                 verbose=verbose,
                 validation_freq=1 if val is None else validation_freq,
                 trainer=None if isinstance(trainer, dict) else trainer,
+                resume=resume,
                 flags=flags,
             )
 

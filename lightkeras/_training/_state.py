@@ -1,0 +1,239 @@
+"""The whole state of a training: taken into a tree of plain values, and put back."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+
+from lightkeras._rng import generators, rng_state, set_rng_state
+from lightkeras._training._backup import packed
+from lightkeras._tree import map_structure
+from lightkeras.metrics._torchmetrics import TorchMetric
+from lightkeras.optimizers import parameter_of
+
+__all__ = ["data_of", "own_part", "put_back", "put_back_callbacks", "put_back_own", "shared_part"]
+
+
+def _generators(fit):
+    """The generators of layers and of the data's own objects."""
+    owners = dict(fit.model.named_modules())
+    for name, batches in data_of(fit).items():
+        owners.update((f"{name} {i}", source) for i, source in enumerate(batches.sources()))
+    return generators(owners)
+
+
+def data_of(fit):
+    """{name: batches} of the data."""
+    pairs = {"x": fit.train_batches, "validation_data": fit.val_batches}
+    return {name: batches for name, batches in pairs.items() if batches is not None}
+
+
+# ---- what all processes share -----------------------------------------------------------------
+
+
+def shared_part(fit):
+    """Weights, optimizers, schedulers, callbacks, counts: the same in every process."""
+    model, trainer = fit.model, fit.trainer
+    scheduler, precision = model._compiled.scheduler, trainer.precision_plugin.state_dict()
+    return {
+        "tensors": {n: packed(t, n) for n, t in _tensors(model)},
+        "states": {n: packed(s, n) for n, s in _recurrent_states(model)},
+        "optimizers": {n: _optimizer_state(model, o) for n, o in _optimizers(model)},
+        "scheduler": scheduler and packed(scheduler.state_dict(), "the scheduler's state"),
+        "callbacks": _callback_states(fit.group.callbacks),
+        "lightning": _callback_states(trainer.callbacks),
+        "precision": packed(precision, "the precision plugin's state"),
+        "progress": _progress(trainer),
+        "logs": packed([fit.val_logs, fit.last_logs], "logs"),
+        "step": fit.step,
+        "stop": bool(model.stop_training or trainer.should_stop),
+    }
+
+
+def _tensors(model):
+    yield from model.named_parameters()
+    yield from model.named_buffers()
+
+
+def _recurrent_states(model):
+    for name, module in model.named_modules():
+        if getattr(module, "stateful", False) and "states" in vars(module):
+            yield name, module.states
+
+
+def _optimizers(model):
+    yield "optimizer", model._compiled.optimizer
+    for name, module in model.named_modules():
+        for attribute, value in vars(module).items():
+            if isinstance(value, torch.optim.Optimizer):
+                yield f"{name}.{attribute}", value
+
+
+def _optimizer_state(model, optimizer):
+    """The state and the names of the parameters; None of one that has none yet."""
+    if optimizer is None or not any(g["params"] for g in optimizer.param_groups):
+        return None
+    names = {id(p): n for n, p in model.named_parameters()}
+    owned = [names.get(id(p)) for g in optimizer.param_groups for p in g["params"]]
+    return {"names": owned, "state": packed(optimizer.state_dict(), "the optimizer's state")}
+
+
+def _keyed(callbacks):
+    """(key, callback): the class's name, with a number where it is there more than once."""
+    seen: dict = {}
+    for callback in callbacks:
+        name = type(callback).__name__
+        seen[name] = seen.get(name, 0) + 1
+        yield f"{name} {seen[name]}", callback
+
+
+def _callback_states(callbacks):
+    found = {}
+    for key, callback in _keyed(callbacks):
+        state = callback.state_dict() if hasattr(callback, "state_dict") else None
+        if state:
+            found[key] = packed(state, f"state_dict() of {type(callback).__name__}")
+    return found
+
+
+def _counters(trainer):
+    """Lightning's counts, by name."""
+    loop = trainer.fit_loop.epoch_loop
+    return {
+        "batches": loop.batch_progress,
+        "schedulers": loop.scheduler_progress,
+        "automatic": loop.automatic_optimization.optim_progress,
+        "manual": loop.manual_optimization.optim_step_progress,
+    }
+
+
+def _progress(trainer):
+    counts = {name: counter.state_dict() for name, counter in _counters(trainer).items()}
+    return {"stepped": trainer.fit_loop.epoch_loop._batches_that_stepped, "counts": counts}
+
+
+# ---- what each process has for itself ---------------------------------------------------------
+
+
+def own_part(fit):
+    """Random numbers, sums of metrics, gradients that add up, place in the data."""
+    return {
+        "rng": packed(rng_state(), "the state of the random numbers"),
+        "generators": packed(_generators(fit).state(), "the state of the generators"),
+        "metrics": [_metric_state(m) for m in _metrics(fit.model)],
+        "step_logs": packed(fit.model.__dict__.get("_step_logs"), "logs of train_step"),
+        "gradients": _gradients(fit),
+        "data": {n: packed(b.state_dict(), n) for n, b in data_of(fit).items()},
+    }
+
+
+def _metrics(model):
+    """Every metric that a step may move, once."""
+    own = [m for m in model.metrics if hasattr(m, "_variables") or isinstance(m, TorchMetric)]
+    return list({id(m): m for m in [*model._all_metrics(), *own]}.values())
+
+
+def _metric_state(metric):
+    if isinstance(metric, TorchMetric):
+        inner = metric.metric
+        state = {n: getattr(inner, n) for n in inner._defaults}
+        return packed({"updates": inner._update_count, **_cloned(state)}, metric.name)
+    return [packed(v, metric.name).clone() for v in metric.variables]
+
+
+def _cloned(state):
+    return {
+        n: [t.clone() for t in v] if isinstance(v, list) else v.clone() for n, v in state.items()
+    }
+
+
+def _set_metric_state(metric, state):
+    if isinstance(metric, TorchMetric):
+        state, inner = dict(state), metric.metric
+        inner._update_count, inner._computed = state.pop("updates"), None
+        for name, value in state.items():
+            many = isinstance(value, list)
+            move = [t.to(inner.device) for t in value] if many else value.to(inner.device)
+            setattr(inner, name, move)
+        return
+    for variable, value in zip(metric.variables, state, strict=True):
+        variable.data = value.to(variable.device)
+
+
+def _gradients(fit):
+    """Gradients that wait for more: Lightning adds up, or a `train_step` of the user's may."""
+    waiting = fit.trainer.accumulate_grad_batches > 1 or fit.model._overrides("train_step")
+    if not waiting:
+        return {}
+    return {n: p.grad for n, p in fit.model.named_parameters() if p.grad is not None}
+
+
+# ---- back -------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def put_back(fit, state):
+    """Put back what `shared_part` took; Lightning's callbacks have theirs already."""
+    model, trainer = fit.model, fit.trainer
+    for name, tensor in _tensors(model):
+        tensor.copy_(state["tensors"][name])
+    for name, module in model.named_modules():
+        if name in state["states"]:
+            module.__dict__["states"] = _on(state["states"][name], fit.device)
+    if state["scheduler"] is not None:
+        model._compiled.scheduler.load_state_dict(state["scheduler"])
+    for name, optimizer in _optimizers(model):
+        _load_optimizer(model, optimizer, state["optimizers"].get(name))
+    trainer.precision_plugin.load_state_dict(state["precision"])
+    put_back_callbacks(fit.group.callbacks, state["callbacks"])
+    for name, counter in _counters(trainer).items():
+        counter.load_state_dict(state["progress"]["counts"][name])
+    trainer.fit_loop.epoch_loop._batches_that_stepped = state["progress"]["stepped"]
+    fit.__dict__.update(val_logs=dict(state["logs"][0]), last_logs=dict(state["logs"][1]))
+    fit.__dict__["step"] = state["step"]
+    model.__dict__["stop_training"] = state["stop"]
+
+
+def _on(tensors, device):
+    return map_structure(lambda t: None if t is None else t.to(device), tensors)
+
+
+def _load_optimizer(model, optimizer, saved):
+    if saved is None:
+        return
+    if not getattr(optimizer, "built", True):  # it is made with the first step
+        weights = {id(parameter_of(w)): w for w in model.weights}
+        parameters = dict(model.named_parameters())
+        named = [parameters[n] for n in saved["names"]]
+        optimizer.build([weights.get(id(p), p) for p in named])
+    optimizer.load_state_dict(saved["state"])
+
+
+def put_back_callbacks(callbacks, states):
+    """Give callbacks what their `state_dict` had given."""
+    keyed = dict(_keyed(callbacks))
+    for key, state in states.items():
+        if key in keyed:
+            keyed[key].load_state_dict(state)
+        else:
+            warnings.warn(
+                f"The backup holds the state of a {key.rpartition(' ')[0]}, which is not among the "
+                "callbacks any more. It is left out.",
+                stacklevel=2,
+            )
+
+
+@torch.no_grad()
+def put_back_own(fit, state):
+    """Put back what `own_part` took; the random numbers last."""
+    for metric, values in zip(_metrics(fit.model), state["metrics"], strict=True):
+        _set_metric_state(metric, values)
+    fit.model.__dict__["_step_logs"] = state["step_logs"]
+    parameters = dict(fit.model.named_parameters())
+    for name, gradient in state["gradients"].items():
+        parameters[name].grad = gradient.to(parameters[name].device)
+    for name, batches in data_of(fit).items():
+        batches.load_state_dict(state["data"][name])
+    _generators(fit).put_back(state["generators"])
+    set_rng_state(state["rng"])
