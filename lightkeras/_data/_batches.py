@@ -72,7 +72,8 @@ class Batches(ABC):
 
     def _begun(self):
         """One pass, which begins at its first `next`: Lightning makes iterators it never uses."""
-        self.end()
+        if self._first == 0:  # else the epoch goes on that was begun before a restart
+            self.end()
         epoch, first = self.epoch, self._first
         self.epoch, self._first = epoch + 1, 0
         yield self._pass(epoch, first)

@@ -14,8 +14,8 @@ from lightkeras._training._lightning import LightningModel, scaled
 from lightkeras._training._loaders import TOKEN, Chunk, Loader, Once
 from lightkeras._training._parts import Parts
 from lightkeras._training._quiet import quiet
-from lightkeras._training._returned import write
 from lightkeras._training._restart import NEVER, restart_of
+from lightkeras._training._returned import write
 
 __all__ = ["Fit", "shown_steps"]
 
