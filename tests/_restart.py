@@ -20,6 +20,7 @@ from pathlib import Path
 import lightning.pytorch as L
 import numpy as np
 import torch
+from torchmetrics.classification import MulticlassRecall
 
 import lightkeras as lk
 from lightkeras import callbacks, layers
@@ -76,7 +77,7 @@ def conv():
         layers.GlobalAveragePooling2D(),
         layers.Dense(3, activation="softmax"),
         loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
+        metrics=["accuracy", MulticlassRecall(3)],
     )
     return model, {"x": x, "y": np.arange(ROWS) % 3, "batch_size": BATCH}
 
@@ -248,6 +249,12 @@ class Gan(lk.Model):
         return {"mean": self.mean.result(), "twice": 2 * loss.detach()}
 
 
+def together():
+    """Two processes, whose batches, random numbers and sums differ."""
+    model, given = dense()
+    return model, {**given, "devices": 2, "accelerator": "cpu", "strategy": "ddp_fork"}
+
+
 def gan():
     x = _rows(6)
     model = Gan()
@@ -302,6 +309,7 @@ WORKLOADS = {
     "accumulation": accumulation,
     "lightning": lightning,
     "gan": gan,
+    "together": together,
     "stateful": stateful,
     "hooks": hooks,
 }

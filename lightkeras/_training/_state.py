@@ -7,6 +7,7 @@ import warnings
 import torch
 
 from lightkeras._rng import generators, rng_state, set_rng_state
+from lightkeras._together import moved_metrics
 from lightkeras._training._backup import packed
 from lightkeras._tree import map_structure
 from lightkeras.metrics._torchmetrics import TorchMetric
@@ -121,41 +122,32 @@ def own_part(fit):
     return {
         "rng": packed(rng_state(), "the state of the random numbers"),
         "generators": packed(_generators(fit).state(), "the state of the generators"),
-        "metrics": [_metric_state(m) for m in _metrics(fit.model)],
+        "metrics": [_metric_state(m) for m in moved_metrics(fit.model)],
         "step_logs": packed(fit.model.__dict__.get("_step_logs"), "logs of train_step"),
         "gradients": _gradients(fit),
+        "part": None if fit.parts is None else [fit.parts.weight, fit.parts.had_rows],
         "data": {n: packed(b.state_dict(), n) for n, b in data_of(fit).items()},
     }
 
 
-def _metrics(model):
-    """Every metric that a step may move, once."""
-    own = [m for m in model.metrics if hasattr(m, "_variables") or isinstance(m, TorchMetric)]
-    return list({id(m): m for m in [*model._all_metrics(), *own]}.values())
-
-
 def _metric_state(metric):
     if isinstance(metric, TorchMetric):
-        inner = metric.metric
-        state = {n: getattr(inner, n) for n in inner._defaults}
-        return packed({"updates": inner._update_count, **_cloned(state)}, metric.name)
+        return [packed(_inner_state(part), metric.name) for part in metric._parts()]
     return [packed(v, metric.name).clone() for v in metric.variables]
 
 
-def _cloned(state):
-    return {
-        n: [t.clone() for t in v] if isinstance(v, list) else v.clone() for n, v in state.items()
-    }
+def _inner_state(part):
+    """The state of a metric of torchmetrics: tensors, or lists of them that grow."""
+    values = {n: map_structure(torch.clone, getattr(part, n)) for n in part._defaults}
+    return {"updates": part._update_count, "values": values}
 
 
 def _set_metric_state(metric, state):
     if isinstance(metric, TorchMetric):
-        state, inner = dict(state), metric.metric
-        inner._update_count, inner._computed = state.pop("updates"), None
-        for name, value in state.items():
-            many = isinstance(value, list)
-            move = [t.to(inner.device) for t in value] if many else value.to(inner.device)
-            setattr(inner, name, move)
+        for part, saved in zip(metric._parts(), state, strict=True):
+            part._update_count, part._computed = saved["updates"], None
+            for name, value in saved["values"].items():
+                setattr(part, name, _on(value, part.device))
         return
     for variable, value in zip(metric.variables, state, strict=True):
         variable.data = value.to(variable.device)
@@ -227,9 +219,11 @@ def put_back_callbacks(callbacks, states):
 @torch.no_grad()
 def put_back_own(fit, state):
     """Put back what `own_part` took; the random numbers last."""
-    for metric, values in zip(_metrics(fit.model), state["metrics"], strict=True):
+    for metric, values in zip(moved_metrics(fit.model), state["metrics"], strict=True):
         _set_metric_state(metric, values)
     fit.model.__dict__["_step_logs"] = state["step_logs"]
+    if fit.parts is not None:
+        fit.parts.weight, fit.parts.had_rows = state["part"]
     parameters = dict(fit.model.named_parameters())
     for name, gradient in state["gradients"].items():
         parameters[name].grad = gradient.to(parameters[name].device)
