@@ -378,13 +378,14 @@ def _wrap(owner, name, before):
 
 
 def _note_batches(model):
-    """Write the rows of every training batch to a file; what is taken twice is there twice."""
+    """Write the number of every step and its rows to a file."""
     take = model._train_batch
 
     def noted(x, y=None, w=None):
+        step = int(model.optimizer.iterations)
         take(x, y, w)
         with open("batches.txt", "a") as file:
-            print(hashlib.sha256(x.numpy().tobytes()).hexdigest()[:12], file=file)
+            print(step, hashlib.sha256(x.numpy().tobytes()).hexdigest()[:12], file=file)
 
     model.__dict__["_train_batch"] = noted
 
@@ -503,3 +504,62 @@ def said(folder):
 def differences(whole, broken):
     """Names of the parts that differ."""
     return sorted(name for name in {*whole, *broken} if whole.get(name) != broken.get(name))
+
+
+# ---- campaigns --------------------------------------------------------------------------------
+
+
+def kill_at_random(runs, name, folder, whole, kills, seed, most=5):
+    """R1: SIGKILL at uniformly random moments, up to `most` in one training.
+
+    Args:
+        whole: What the unbroken training ends with, and its seconds.
+        kills: How many of them.
+
+    Returns:
+        The failures, and the number of kills that met a running training.
+    """
+    chance = random.Random(f"{name} {seed}")
+    failures, done, number = [], 0, 0
+    while done < kills:
+        number += 1
+        place = Path(folder) / str(number)
+        save_freq = chance.choice(["epoch", 1, 3, 4])
+        wanted, met = min(chance.randint(1, most), kills - done), 0
+        while met < wanted:
+            code, _, _ = runs.once(name, place, save_freq, kill=chance.uniform(0, 1) * whole[1])
+            if code != -signal.SIGKILL:
+                break
+            met += 1
+        done += met
+        if met == wanted or code != 0:
+            code = "not 0"
+        ended = result(place) if code == 0 else runs.until_done(name, place, save_freq)
+        failures += _failure(f"{name}, training {number}", whole[0], ended)
+    return failures, done
+
+
+def _failure(where, whole, ended):
+    found = differences(whole, ended)
+    return [f"{where}: {', '.join(found)} {ended.get('said', '')}"] if found else []
+
+
+def resume_mid_epoch(runs, name, folder, whole, position):
+    """R3: killed at a step, saved after every one; every batch is taken once and in its place."""
+    runs.once(name, folder, 1, die=("step", position), log=True)
+    ended = runs.until_done(name, folder, 1, log=True)
+    failures = _failure(f"{name} at {position}", whole, ended)
+    unbroken = Path(folder) / "unbroken"
+    runs.once(name, unbroken, 1, log=True)
+    if _batches(folder) != _batches(unbroken):
+        failures.append(f"{name} at {position}: other batches")
+    return failures
+
+
+def _batches(folder):
+    """{step of the training: rows}; a step taken again, since it was not saved, has to agree."""
+    found: dict = {}
+    for line in (Path(folder) / "batches.txt").read_text().splitlines():
+        step, rows = line.split()
+        found.setdefault(int(step), set()).add(rows)
+    return found

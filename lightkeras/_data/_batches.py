@@ -72,9 +72,9 @@ class Batches(ABC):
 
     def _begun(self):
         """One pass, which begins at its first `next`: Lightning makes iterators it never uses."""
-        if self._first == 0:  # else the epoch goes on that was begun before a restart
-            self.end()
         epoch, first = self.epoch, self._first
+        if first == 0:  # else the epoch goes on that was begun before a restart
+            self.end()
         self.epoch, self._first = epoch + 1, 0
         yield self._pass(epoch, first)
 
@@ -135,8 +135,9 @@ class Batches(ABC):
     def check_epochs(self, epochs):  # noqa: B027
         """Refuse data that cannot last for so many epochs."""
 
-    def end(self):  # noqa: B027
+    def end(self):
         """The epoch is over, also where its last batches were not taken. May be called twice."""
+        self._first = 0
 
     def limit(self, most):
         """At most `most` batches in an epoch; None: no limit."""

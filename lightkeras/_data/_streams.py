@@ -116,6 +116,7 @@ class Made(Batches):
         return self._sizes[step]
 
     def end(self):
+        super().end()
         if self._live is not None:
             running = self._live()
             if running is not None:
@@ -397,8 +398,7 @@ class Stream(Made):
         if batch is _END and self._running is not None and step == 0:
             running = self._open(epoch)  # of a generator itself: it ends at once
             batch = next(running, _END)
-        lasts = self.steps != self._length and not self._restart
-        self._running = running if lasts else None
+        self._running = running if self._lasts() else None
         while batch is not _END:
             self._given = True
             self._drawn += 1
@@ -447,6 +447,15 @@ class Stream(Made):
             next(running, None)
         self._running, self._drawn, self._began = running, state["drawn"], state["began"]
         self._placed = state["running"]
+
+    def end(self):
+        super().end()
+        if self._placed:  # of the epoch that was begun before a restart, nothing was left
+            self._placed, self._running = False, self._running if self._lasts() else None
+
+    def _lasts(self):
+        """Whether the next epoch goes on with the same iterator."""
+        return self.steps != self._length and not self._restart
 
     def _opened_as(self, began):
         if began is not None:

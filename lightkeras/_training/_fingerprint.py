@@ -39,7 +39,8 @@ def _data(batches):
         if value is not None:
             found[name] = value
     if isinstance(batches, Arrays):
-        for name, array in leaves((batches.x, batches.y, batches.w), "arrays"):
+        parts = zip(("x", "y", "sample_weight"), (batches.x, batches.y, batches.w), strict=True)
+        for name, array in (pair for part, tree in parts for pair in leaves(tree, part)):
             found[name] = f"{list(array.shape[1:])} {array.dtype} {_digest(array)}"
     else:
         kinds = [type(source).__name__ for source in batches.sources()]

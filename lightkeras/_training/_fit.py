@@ -190,6 +190,8 @@ class Fit(LightningModel):
         if self.parts is not None:
             self.parts.begin(own_step=not self.automatic_optimization)
         self.group.on_train_begin({})
+        if self.restart is not None:
+            self.restart.listen()
 
     def on_train_epoch_start(self):
         epoch, restart = self.current_epoch, self.restart

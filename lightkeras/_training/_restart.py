@@ -108,8 +108,7 @@ class Restart:
         progress.processed = progress.completed = state["epoch"]
 
     def fit_starts(self):
-        """Take over the signals; a training that had only to end does so."""
-        self._listen()
+        """A training that had only to end does so."""
         state = self._state
         if state is None:
             return
@@ -236,7 +235,8 @@ class Restart:
 
     # ---- signals ------------------------------------------------------------------------------
 
-    def _listen(self):
+    def listen(self):
+        """Take over the signals, after Lightning did."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, self._on_signal)
@@ -285,7 +285,7 @@ class Restart:
         done, self._done = self._done, 0
         steps, loop = self.fit.train_batches.steps, self.fit.trainer.fit_loop
         if done and steps is not None:
-            chunks = min(done // size, -(-steps // size) - 1) if size else done - self.replays
+            chunks = min(done // size, -(-steps // size) - 1) if size else done - bool(self.replays)
             counts = loop.epoch_loop.batch_progress
             for name in ("ready", "started", "processed", "completed"):
                 setattr(counts.current, name, chunks)
