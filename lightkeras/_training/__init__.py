@@ -23,7 +23,7 @@ from lightkeras._training._quiet import quiet
 from lightkeras._training._returned import brought_back
 from lightkeras._tree import flatten
 from lightkeras.callbacks._base import callback_list
-from lightkeras.callbacks.backup import with_backup
+from lightkeras.callbacks.backup import finished, with_backup
 
 __all__ = ["LightningModel", "fit"]
 
@@ -122,6 +122,8 @@ def fit(
         trainer.fit_loop.epoch_progress.current.processed = initial_epoch
         trainer.fit_loop.epoch_progress.current.completed = initial_epoch
         _run(trainer, module, model, group)
+    if module.restart is not None:
+        finished(module.restart.callback)
     return group._history
 
 

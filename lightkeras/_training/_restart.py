@@ -34,7 +34,7 @@ from lightkeras._training._state import (
     put_back_own,
     shared_part,
 )
-from lightkeras.callbacks.backup import BackupAndRestore, finished
+from lightkeras.callbacks.backup import BackupAndRestore
 
 __all__ = ["NEVER", "Restart", "restart_of"]
 
@@ -83,7 +83,6 @@ class Restart:
         self._before = None  # the state before the validation that is running
         self._told = 0  # the signal that has come
         self._asked, self._ask = time.monotonic(), 1
-        self._handlers: dict = {}
 
     # ---- the beginning ------------------------------------------------------------------------
 
@@ -204,7 +203,6 @@ class Restart:
         """All is done: the next `fit` begins anew."""
         if self.callback.delete_checkpoint and is_chief():
             self.backups.clear()
-        finished(self.callback)
 
     # ---- saving -------------------------------------------------------------------------------
 
