@@ -252,6 +252,8 @@ class Gan(lk.Model):
 def together():
     """Two processes, whose batches, random numbers and sums differ."""
     model, given = dense()
+    # Python itself seeds `random` anew in every process that is forked.
+    given["callbacks"] = [callbacks.LambdaCallback(on_train_begin=lambda logs: random.seed(5))]
     return model, {**given, "devices": 2, "accelerator": "cpu", "strategy": "ddp_fork"}
 
 
@@ -394,12 +396,16 @@ def digests(model, history, watching):
     """{part: digest} of all that a training ends with."""
     optimizers = [model.optimizer, *(getattr(model, n, None) for n in ("first", "second"))]
     kept = [{k: v for k, v in vars(c).items() if k not in _DROPPED} for c in watching]
+    kept = [{k: v for k, v in state.items() if not callable(v)} for state in kept]
     seeds = [m.seed_generator.get_state() for m in model.modules() if _seeded(m)]
     return {
         "weights": _digest(dict(model.state_dict())),
         "optimizer": _digest([o.state_dict() for o in optimizers if o is not None]),
         "rate": repr([g["lr"] for o in optimizers if o is not None for g in o.param_groups]),
-        "rng": _digest([random.getstate(), np.random.get_state(), torch.get_rng_state(), seeds]),
+        "rng of Python": _digest([random.getstate()]),
+        "rng of NumPy": _digest([np.random.get_state()]),
+        "rng of torch": _digest([torch.get_rng_state()]),
+        "seeds": repr(seeds),
         "history": repr([history.epoch, dict(history.history)]),
         "callbacks": _digest(kept),
         "metrics": _digest([list(m.variables) for m in model._all_metrics()]),
@@ -452,6 +458,9 @@ class Runs:
         os.environ["PYTHONPATH"] = os.pathsep.join(p for p in paths if p)
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(["_restart"])
+        first = self.context.Process(target=int)  # imports: times are to be those of trainings
+        first.start()
+        first.join()
 
     def once(self, workload, folder, save_freq="epoch", kill=None, number=signal.SIGKILL, **given):
         """Start a training; returns `(exit code, seconds, seconds after the signal)`.
