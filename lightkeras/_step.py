@@ -104,6 +104,7 @@ class Compiled:
         if isinstance(y_pred, dict):
             order = order if isinstance(order, dict) else names or list(y_pred)
             names = sorted(y_pred)
+            self._check_flat(names, outs)
         named = len(names) == len(outs)
         if not named:
             names = [f"output_{i + 1}" for i in range(len(outs))] if len(outs) > 1 else ["output"]
@@ -124,6 +125,16 @@ class Compiled:
         self.single = self.parts[0] if plain else None  # the short way, without trees
         self.names_out, self.by_name = names, isinstance(y_pred, dict)
         self.shapes = [tuple(t.shape) for t in outs]
+
+    def _check_flat(self, names, outs):
+        """Refuse losses and metrics for a dict of outputs that holds lists or dicts."""
+        given = any(self.config[what] for what in ("loss", "metrics", "weighted_metrics"))
+        if given and len(names) != len(outs):
+            raise ValueError(
+                f"The outputs are a dict of {len(names)} keys ({', '.join(map(str, names))}) that "
+                f"holds {len(outs)} tensors. compile() takes losses and metrics for a dict of "
+                "tensors, or a list of them. Give each output a key of its own."
+            )
 
     # ---- the step -----------------------------------------------------------------------------
 

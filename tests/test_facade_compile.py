@@ -263,6 +263,26 @@ def test_outputs_of_a_subclassed_model(case):
     beside(program)
 
 
+@pytest.mark.parametrize("functional", [True, False])
+def test_lists_in_a_dict_of_outputs_can_be_predicted_but_not_compiled(functional):
+    class Net(lk.Model):
+        def __init__(self):
+            super().__init__()
+            self.heads = [lk.layers.Dense(n) for n in (1, 2, 3)]
+
+        def call(self, x):
+            p, q, r = (head(x) for head in self.heads)
+            return {"z": [p, q], "a": r}
+
+    x = lk.Input((3,))
+    model = lk.Model(x, Net().call(x)) if functional else Net()
+    found = model.predict(X, verbose=0)
+    assert [len(found["z"]), found["a"].shape] == [2, (22, 3)]
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match=r"2 keys \(a, z\) that holds 3 tensors"):
+        model.fit(X, {"z": [P, Q], "a": X}, verbose=0)
+
+
 def test_losses_of_one_name_are_kept_apart():
     """Keras shows one of them, as mse_loss."""
     model = unnamed(lk, "tuple", loss="mse")

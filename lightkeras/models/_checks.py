@@ -242,6 +242,8 @@ def check_head(model):
         return
     compiled.checked = True
     names = model._output_keys
+    if len(names) != len(model.outputs):  # lists in a dict: refused when losses are bound
+        return
     given = {
         what: _per_output(compiled.config[what], names, what)
         for what in ("loss", "loss_weights", "metrics", "weighted_metrics")
