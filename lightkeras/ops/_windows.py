@@ -78,6 +78,7 @@ def max_pool(inputs, pool_size, strides=None, padding="valid", data_format=None)
     Raises:
         ValueError: an argument does not fit.
 
+    >>> import torch
     >>> x = torch.arange(5.0).reshape(1, 5, 1)
     >>> max_pool(x, 2).flatten(), max_pool(x, 2, padding="same").flatten()
     (tensor([1., 3.]), tensor([1., 3., 4.]))
@@ -126,6 +127,7 @@ def adaptive_max_pool(inputs, output_size, data_format=None):
 
     Shape: `(batch, *sizes, channels)` -> `(batch, *output_size, channels)`
 
+    >>> import torch
     >>> tuple(adaptive_max_pool(torch.zeros(2, 7, 8, 4), 3).shape)
     (2, 3, 3, 4)
     """
@@ -172,6 +174,7 @@ def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_
     Raises:
         ValueError: an argument does not fit.
 
+    >>> import torch
     >>> tuple(conv(torch.zeros(2, 8, 8, 3), torch.zeros(3, 3, 3, 5), padding="same").shape)
     (2, 8, 8, 5)
     """
@@ -300,6 +303,7 @@ def conv_transpose(
     Raises:
         ValueError: an argument does not fit.
 
+    >>> import torch
     >>> x, kernel = torch.zeros(2, 7, 7, 4), torch.zeros(3, 3, 8, 4)
     >>> tuple(conv_transpose(x, kernel, strides=2, padding="same").shape)
     (2, 14, 14, 8)
@@ -351,6 +355,7 @@ def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
 
     Shape: `(batch, channels, height, width)` -> `(batch, channels * window, places)`
 
+    >>> import torch
     >>> tuple(unfold(torch.zeros(2, 3, 4, 4), 2, stride=2).shape)
     (2, 12, 4)
     """
