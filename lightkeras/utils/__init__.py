@@ -17,7 +17,7 @@ from lightkeras.config import (
     enable_interactive_logging,
     is_interactive_logging_enabled,
 )
-from lightkeras.utils import np_utils
+from lightkeras.utils import bounding_boxes, np_utils
 from lightkeras.utils._directories import (
     audio_dataset_from_directory,
     image_dataset_from_directory,
@@ -28,6 +28,7 @@ from lightkeras.utils._images import array_to_img, img_to_array, load_img, save_
 from lightkeras.utils._random import set_random_seed
 from lightkeras.utils._sequences import pad_sequences
 from lightkeras.utils._session import clear_session
+from lightkeras.utils._settings import Config
 from lightkeras.utils._timeseries import timeseries_dataset_from_array
 from lightkeras.utils.dataset import (
     PyDataset,
@@ -42,6 +43,7 @@ from lightkeras.utils.vis_utils import model_to_dot, plot_model
 CustomObjectScope = custom_object_scope
 
 __all__ = [
+    "Config",
     "CustomObjectScope",
     "FeatureSpace",
     "Progbar",
@@ -49,6 +51,7 @@ __all__ = [
     "Sequence",
     "array_to_img",
     "audio_dataset_from_directory",
+    "bounding_boxes",
     "clear_session",
     "custom_object_scope",
     "deserialize_keras_object",
