@@ -108,6 +108,13 @@ ROWS = {
         ),
         IMAGES,
     ),
+    "lstm": (
+        lambda: (
+            lk.Sequential([lk.Input((8, 8, 1)), layers.Reshape((8, 8)), layers.LSTM(3)]),
+            {"optimizer": "sgd", "loss": "sparse_categorical_crossentropy"},
+        ),
+        IMAGES,
+    ),
     "embedding": (
         lambda: (
             lk.Sequential(
@@ -180,6 +187,15 @@ def test_what_cannot_be_recorded_runs_as_it_is(make, why, monkeypatch):
     assert len([w for w in caught if "cannot be compiled" in str(w.message)]) == 1
     assert why in str(caught[0].message)
     same(plain, other)
+
+
+def test_stateful_layers_are_not_recorded():
+    for layer in layers.GRU(3, stateful=True), layers.Bidirectional(layers.LSTM(3, stateful=True)):
+        model = lk.Sequential([lk.Input(batch_shape=(4, 8, 8)), layer])
+        model.compile("sgd", "mse", jit_compile=True)
+        for kind in ("train", "test", "predict"):
+            with pytest.warns(UserWarning, match=f"{layer.name!r} is stateful"):
+                _jit.compiled_step(model, kind, print)
 
 
 def test_metrics_of_others_are_updated_beside_the_recorded_step(interpreted):

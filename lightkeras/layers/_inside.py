@@ -14,7 +14,7 @@ def build_inside(layer, *shapes):
     """Build `layer` for inputs of these shapes, as its owner is built; once."""
     if layer.built:
         return
-    with named(layer.name):
+    with named(layer.name, layer):
         if layer._builds_by_running:
             dtype = layer.compute_dtype
             output_spec(layer, tuple(_symbolic(shape, dtype) for shape in shapes), {})

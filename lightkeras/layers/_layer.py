@@ -207,7 +207,7 @@ class Layer(Weighted, metaclass=Configurable):
             return self._shape_call(args, kwargs)
         if self.built:
             return self._masked_call(args, kwargs)
-        with named(self.name):
+        with named(self.name, self):
             self._build_for(args, kwargs)
             return self._masked_call(args, kwargs)
 
@@ -237,11 +237,13 @@ class Layer(Weighted, metaclass=Configurable):
 
     def _masked_call(self, args, kwargs):
         first = args[0] if args else next(iter(kwargs.values()), None)
-        mask = kwargs.get("mask")
+        mask = given = kwargs.get("mask")
         mask = mask_of(first) if mask is None else mask
         if self._added_losses and not Layer._in_model:
             self._added_losses.clear()
-        if self._takes_mask and mask is not None:
+        # As in Keras a mask that an input carries counts where that is the only input: an LSTM that
+        # is also given tensors as its initial state sees none.
+        if self._takes_mask and mask is not None and (given is not None or _alone(args, kwargs)):
             kwargs["mask"] = mask
         if self._masked_names:
             self._give_masks(args, kwargs)
@@ -313,7 +315,7 @@ class Layer(Weighted, metaclass=Configurable):
 
     def _symbolic_call(self, args, kwargs):
         if not self.built:
-            with named(self.name):
+            with named(self.name, self):
                 self._build_for(args, kwargs)
                 return self._symbolic_call(args, kwargs)
         try:
@@ -340,7 +342,7 @@ class Layer(Weighted, metaclass=Configurable):
     def _shape_call(self, args, kwargs):
         """Run on meta tensors: the weights are replaced by meta ones for the time of the call."""
         if not self.built:
-            with named(self.name):
+            with named(self.name, self):
                 self._build_for(args, kwargs)
             self._forget_rows()
         weights = {**dict(self.named_parameters()), **dict(self.named_buffers())}
@@ -358,7 +360,7 @@ class Layer(Weighted, metaclass=Configurable):
         """
         if not self.built and input_shape is not None:
             spec = shapes_to_specs(input_shape, self.dtype_policy.compute_dtype)
-            with named(self.name):
+            with named(self.name, self):
                 output_spec(self, (spec,), {})
 
     def _build_for(self, args, kwargs):
@@ -432,7 +434,7 @@ class Layer(Weighted, metaclass=Configurable):
             return
         shapes = config.get("shapes_dict") or {"inputs": config.get("input_shape")}
         if any(s is not None for s in shapes.values()):
-            with named(self.name):
+            with named(self.name, self):
                 self._build({k.removesuffix("_shape"): as_shape(v) for k, v in shapes.items()})
 
     def get_build_config(self):
@@ -549,7 +551,8 @@ def _building(build):
         if "_path" not in self.__dict__:
             self._settle()
         try:
-            build(self, *args, **kwargs)
+            with named(self.name, self):  # also for who builds the layers inside by hand
+                build(self, *args, **kwargs)
         finally:
             self.__dict__["_in_build"] = False
         if args and "_build_shapes" not in self.__dict__:
@@ -575,6 +578,12 @@ def _face(view):
             bound(self).assign(value)
 
     return property(get, set_, doc=f"The weight `{view.attribute}` in Keras's layout.")
+
+
+def _alone(args, kwargs):
+    """Whether one argument only holds tensors."""
+    values = (*args, *kwargs.values())
+    return sum(any(isinstance(t, Tensor) for t in flatten(value)) for value in values) == 1
 
 
 _warned: set[tuple[str, str]] = set()

@@ -20,17 +20,19 @@ from lightkeras.layers._views import BoundView, View
 
 __all__ = ["Row", "Weighted", "named", "pending"]
 
-_scope: list[str] = []  # names of the layers being built, outermost first
+# (name, layer) of the layers being built, outermost first
+_scope: list[tuple[str, Weighted | None]] = []
 _SLOTS = {"initializer": initializers, "regularizer": regularizers, "constraint": constraints}
 pending: list[Weighted] = []  # layers whose add_loss was called since the last clear
 
 
 @contextmanager
-def named(name):
-    if _scope and _scope[-1] == name:  # a Sequential that its first data builds is there already
+def named(name, owner=None):
+    """Inside, the paths of new weights begin with `name`, once for the same `owner`."""
+    if owner is not None and _scope and _scope[-1][1] is owner:
         yield
         return
-    _scope.append(name)
+    _scope.append((name, owner))
     try:
         yield
     finally:
@@ -39,8 +41,8 @@ def named(name):
 
 def path_inside(name):
     """Path of the layer `name` where it is built: the names of the layers around it first."""
-    around = _scope[:-1] if _scope and _scope[-1] == name else _scope
-    return "/".join([*around, name])
+    around = [scope for scope, _ in _scope]
+    return "/".join([*(around[:-1] if around[-1:] == [name] else around), name])
 
 
 class Row:
@@ -134,7 +136,7 @@ class Weighted(torch.nn.Module):
         value = torch.as_tensor(make(tuple(shape or ()), dtype=dtype), dtype=dtype).detach()
         value = view.to_torch(value).contiguous()
         weight = Weight(value, self._trainable) if trainable else State(value)
-        weight.path = "/".join([*_scope, name]) if _scope else f"{self.name}/{name}"
+        weight.path = "/".join([scope for scope, _ in _scope] or [self.name]) + f"/{name}"
         weight.regularizer = regularizers.get(regularizer)
         weight.constraint = constraints.get(constraint)
         self.__dict__["_rows"].append(Row(view, trainable))

@@ -198,6 +198,7 @@ class StackedRNNCells(Layer):
     def call(self, inputs, states, training=None):
         new = []
         for cell, state in zip(self.cells, states, strict=True):
+            state = list(state) if isinstance(state, (list, tuple)) else [state]
             inputs, state = step(cell, inputs, state)
             new.append(state)
         return inputs, new

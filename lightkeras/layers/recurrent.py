@@ -255,6 +255,7 @@ def _run(cell, x, states, mask, return_sequences, return_state):
         # Cell by cell, not step by step: each takes all outputs of the one before.
         final = []
         for one, start in zip(cell.cells, states, strict=True):
+            start = list(start) if isinstance(start, (list, tuple)) else [start]
             all_steps = return_sequences or one is not cell.cells[-1]
             last, x, new = _run(one, x, start, mask, all_steps, return_state)
             final.append(new)
@@ -351,8 +352,11 @@ class _Builtin(Gated, _OwnCell):
         self.input_spec = InputSpec(ndim=3)
 
     @property
-    def _state_sizes(self):
+    def state_size(self):
+        """Sizes of the states, in a list."""
         return [self.units] * self.state_count
+
+    _state_sizes = state_size
 
     @property
     def _output_size(self):

@@ -90,6 +90,16 @@ class _Step:
         self.outputs: Any = None  # the form of the outputs, where they are needed outside
         self.made_for = _signature(model)
         self.failed = False
+        reason = self._in_python()
+        if reason is not None:
+            self._give_up(reason)
+
+    def _in_python(self):
+        """What a step changes that is no tensor of the model's, or None."""
+        for module in self.model.modules():
+            if getattr(module, "stateful", False):
+                return f"{module.name!r} is stateful: it keeps its states in Python"
+        return None
 
     def fits(self):
         """Whether the codes still hold: same parameters, frozen or not, and same losses."""
@@ -174,7 +184,8 @@ class _Step:
             return list(outputs)
 
         self._before()
-        with _NoReads(), _without_call(self.model._compiled):
+        # Without oneDNN: its LSTM is one operation, which the compiler does not know.
+        with _NoReads(), _without_call(self.model._compiled), _without_onednn():
             graph = make_fx(step)(*self.state, *leaves, *self.numbers)
         self.model.clear_losses()
         if len(graph.graph.nodes) > _LARGEST:
@@ -196,11 +207,8 @@ class TrainStep(_Step):
 
     _name, _instead = "training", "has only the call compiled"
 
-    def __init__(self, model, plain):
-        super().__init__(model, plain)
-        reason = _state_in_python(model)
-        if reason is not None:
-            self._give_up(reason)
+    def _in_python(self):
+        return super()._in_python() or _state_in_python(self.model)
 
     def begin(self):
         super().begin()
@@ -332,6 +340,15 @@ def _writes_elsewhere(graph):
 
 def _hashable(value):
     return value if isinstance(value, torch.fx.Node) else None
+
+
+@contextmanager
+def _without_onednn():
+    before = torch.backends.mkldnn.set_flags(_enabled=False)
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.set_flags(_enabled=before[0])
 
 
 def _state_in_python(model):

@@ -422,7 +422,7 @@ class Model(Older, Trainable):
             for name, shape in shapes.items()
             if shape is not None
         }
-        with named(self.name):
+        with named(self.name, self):
             if "" in specs:
                 output_spec(self, (specs[""],), {})
             elif specs:

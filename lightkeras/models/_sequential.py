@@ -134,7 +134,7 @@ class Sequential(Model):
 
     def _join(self):
         for layer in self._chain[self._joined :]:
-            with named(self.name):
+            with named(self.name, self):
                 self.__dict__["_end"] = layer(self._end)
             self.__dict__["_joined"] += 1
         unique_name("functional")  # Keras's has a graph inside, which takes a name
