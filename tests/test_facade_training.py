@@ -190,3 +190,23 @@ def test_a_file_gets_the_lines_that_a_terminal_shows_in_the_end(calls, monkeypat
     text, shown = (printed(lk, calls, out, monkeypatch) for out in (io.StringIO(), Terminal()))
     assert not set(text) & set("\r\b\x1b")
     assert set(on_screen(text)) == set(on_screen(shown))
+
+
+# ---- a Trainer of one's own ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_after_ones_own_trainer_the_model_predicts_and_nothing_was_warned_of(built, recwarn):
+    import lightning.pytorch as L
+    from torch.utils.data import DataLoader, TensorDataset
+
+    first = [lk.Input((3,))] if built else []
+    model = lk.Sequential([*first, lk.layers.Dropout(0.5), lk.layers.Dense(2)])
+    model.compile("sgd", "mse")
+    loader = DataLoader(TensorDataset(torch.tensor(X), torch.tensor(Y)), batch_size=8)
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = L.Trainer(max_epochs=1, enable_model_summary=False, accelerator="cpu", **quiet)
+    trainer.fit(model.to_lightning(), loader)
+    assert not any("eval mode" in str(w.message) for w in recwarn)
+    assert not any(module.training for module in model.modules())
+    np.testing.assert_array_equal(model(X).detach(), model(X).detach())

@@ -72,10 +72,19 @@ class LightningModel(L.LightningModule):
 
     def setup(self, stage):
         """Before Lightning asks for the optimizer, the weights must exist."""
-        if stage == "fit" and not self.model.built:
+        if stage != "fit":
+            return
+        if not self.model.built:
             loader = self.trainer.fit_loop._data_source.instance
             loader = loader.train_dataloader() if hasattr(loader, "train_dataloader") else loader
             self._look(_data.unpack(next(iter(loader))))
+        self.__dict__["_modes"] = {m: m.training for m in self.model.modules()}
+        self.model.train()  # else Lightning warns of it
+
+    def teardown(self, stage):
+        """Between calls of `fit` a model is one that predicts, as in Keras."""
+        for module, mode in self.__dict__.pop("_modes", {}).items():
+            module.training = mode
 
     def _look(self, batch):
         self.model._first_batch(*batch)
