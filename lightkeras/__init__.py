@@ -54,6 +54,7 @@ _MODULES = (
     "tree",
     "utils",
     "visualization",
+    "wrappers",
 )
 __all__ = sorted([*_NAMES, *_MODULES, "__version__"])
 

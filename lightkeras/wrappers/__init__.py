@@ -1,0 +1,20 @@
+"""Models as estimators of scikit-learn, for pipelines, searches and scores.
+
+scikit-learn is loaded, and needed, when one of these names is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+__all__ = ["SKLearnClassifier", "SKLearnRegressor", "SKLearnTransformer"]
+
+
+def __getattr__(name):
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("lightkeras.wrappers._estimators"), name)
+
+
+def __dir__():
+    return __all__
