@@ -30,6 +30,7 @@ _NAMES = {
     "device": "_device",
     "name_scope": "_variable",
     "DTypePolicy": "dtype_policies",
+    "FloatDTypePolicy": "dtype_policies",
 }
 _MODULES = (
     "activations",
@@ -56,7 +57,12 @@ _MODULES = (
     "visualization",
     "wrappers",
 )
-__all__ = sorted([*_NAMES, *_MODULES, "__version__"])
+__all__ = sorted([*_NAMES, *_MODULES, "__version__", "version"])
+
+
+def version() -> str:
+    """The version of lightkeras."""
+    return __version__
 
 
 def __getattr__(name):

@@ -69,26 +69,20 @@ MISSING = {
         SHARDS: "distribution",
         TEACHING: "distillation",
         "its own `saving` would be this one's; TensorFlow's formats are not read": "legacy export",
-        WAITING: """FloatDTypePolicy Function Operation RematScope Variable applications device
-            name_scope remat tree version wrappers""",
+        WAITING: "Function Operation RematScope applications remat",
     },
     "applications": {WAITING: "*"},
-    "callbacks": {JAX: "OrbaxCheckpoint", WAITING: "BackupAndRestore"},
+    "callbacks": {JAX: "OrbaxCheckpoint"},
     "dtype_policies": {
         QUANTISED: """AWQDTypePolicy GPTQDTypePolicy Int4DTypePolicy QuantizedDTypePolicy
             QuantizedFloat8DTypePolicy"""
     },
     "layers": {OTHERS: "FlaxLayer JaxLayer TFSMLayer"},
-    "ops": {
-        WAITING: """associative_scan cond custom_gradient fori_loop map rearrange scan scatter
-            scatter_update slice slice_update switch unstack vectorized_map while_loop"""
-    },
+    "ops": {WAITING: "rearrange"},
     "saving": {"edits files of weights by hand: they are HDF5, h5py does": "KerasFileEditor"},
-    "tree": {WAITING: "*"},
     "utils": {
         "the old tree of private names": "legacy",
     },
-    "utils.bounding_boxes": {WAITING: "*"},
 }
 
 # ---- names --------------------------------------------------------------------------------------
