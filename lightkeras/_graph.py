@@ -404,6 +404,25 @@ def _ins(node, slots):
     return {slots[id(t)] for t in node.input_tensors}
 
 
+class _Call:
+    """A function with its settings; the tensors before them come as a list."""
+
+    def __init__(self, fn, count, settings, kwargs):
+        self.fn, self.count, self.settings, self.kwargs = fn, count, settings, kwargs
+
+    @classmethod
+    def of(cls, node):
+        """That of a node that takes symbolic tensors first and only there, else None."""
+        args = node.args
+        count = next((i for i, a in enumerate(args) if not is_keras_tensor(a)), len(args))
+        if count and not any(map(is_keras_tensor, flatten((args[count:], node.kwargs)))):
+            return cls(node.operation.fn, count, args[count:], node.kwargs)
+        return None
+
+    def __call__(self, xs):
+        return self.fn(*xs, *self.settings, **self.kwargs)
+
+
 def _step(node, slots, free):
     """(operation, source, target, rest, free): one tensor in, a list of tensors in, or anything."""
     targets = [slots[id(t)] for t in node.output_tensors]
@@ -413,6 +432,9 @@ def _step(node, slots, free):
             return node.operation, slots[id(first)], targets[0], None, free
         if type(first) is list and all(is_keras_tensor(t) for t in first):
             return node.operation, [slots[id(t)] for t in first], targets[0], (), free
+        if isinstance(node.operation, Function) and (call := _Call.of(node)):
+            source = [slots[id(t)] for t in node.args[: call.count]]
+            return call, source, targets[0], (), free
     rest = map_structure(
         lambda leaf: _Slot(slots[id(leaf)]) if is_keras_tensor(leaf) else leaf,
         (node.args, node.kwargs),

@@ -7,14 +7,13 @@ needed in new code, where torch functions and `ops` do the same.
 from __future__ import annotations
 
 import builtins
-import functools
 import math
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from lightkeras import _graph, activations, random
+from lightkeras import activations, ops, random
 from lightkeras._device import default_device
 from lightkeras._dtypes import (
     as_tensor,
@@ -36,6 +35,7 @@ from lightkeras.config import (
     set_floatx,
     set_image_data_format,
 )
+from lightkeras.ops._op import family
 from lightkeras.utils._session import clear_session
 
 # fmt: off
@@ -59,17 +59,7 @@ __all__ = [
 # fmt: on
 
 
-def _op(function):
-    """`function` of a tensor, taking arrays, lists and symbolic tensors too."""
-
-    @functools.wraps(function)
-    def op(x, *args, **kwargs):
-        if is_keras_tensor(x) or builtins.any(map(is_keras_tensor, args)):
-            return _graph.apply(_graph.Function(op), (x, *args), kwargs)
-        args = tuple(as_tensor(a) if isinstance(a, np.ndarray) else a for a in args)
-        return function(as_tensor(x), *args, **kwargs)
-
-    return op
+_op = family(None)  # ops that Keras has no class for
 
 
 # ---- Keras 3 ------------------------------------------------------------------------------------
@@ -210,14 +200,7 @@ def dtype(x):
     return dtype_name(x.dtype)
 
 
-@_op
-def cast(x, dtype):
-    """Change the dtype.
-
-    >>> cast([0.0, 2.0], "bool")
-    tensor([False,  True])
-    """
-    return x.to(torch_dtype(dtype))
+cast = ops.cast
 
 
 def cast_to_floatx(x):
@@ -241,68 +224,41 @@ def set_image_dim_ordering(dim_ordering):
 # ---- elementwise --------------------------------------------------------------------------------
 
 
-abs = _op(torch.abs)
-cos = _op(torch.cos)
-equal = _op(torch.eq)
-exp = _op(torch.exp)
-greater = _op(torch.gt)
-greater_equal = _op(torch.ge)
-less = _op(torch.lt)
-less_equal = _op(torch.le)
-log = _op(torch.log)
-not_equal = _op(torch.ne)
-pow = _op(torch.pow)
-round = _op(torch.round)
+abs = ops.absolute
+cos = ops.cos
+equal = ops.equal
+exp = ops.exp
+greater = ops.greater
+greater_equal = ops.greater_equal
+less = ops.less
+less_equal = ops.less_equal
+log = ops.log
+maximum = ops.maximum
+minimum = ops.minimum
+not_equal = ops.not_equal
+ones_like = ops.ones_like
+pow = ops.power
+round = ops.round
 sigmoid = activations.sigmoid
-sign = _op(torch.sign)
-sin = _op(torch.sin)
+sign = ops.sign
+sin = ops.sin
 softplus = activations.softplus
 softsign = activations.softsign
-square = _op(torch.square)
+square = ops.square
+stop_gradient = ops.stop_gradient
 tanh = activations.tanh
+zeros_like = ops.zeros_like
 
 
-@_op
-def stop_gradient(x):
-    """x, through which no gradient flows back."""
-    return torch.detach(x)
-
-
-@_op
-def zeros_like(x, dtype=None, name=None):
-    """0 in the shape of x."""
-    return torch.zeros_like(x, dtype=torch_dtype(dtype or x.dtype))
-
-
-@_op
-def ones_like(x, dtype=None, name=None):
-    """1 in the shape of x."""
-    return torch.ones_like(x, dtype=torch_dtype(dtype or x.dtype))
-
-
-@_op
 def sqrt(x):
     """Square root; 0 for negative values."""
-    return torch.sqrt(torch.clamp(x, min=0))
+    return ops.sqrt(ops.maximum(x, 0))
 
 
-@_op
-def maximum(x, y):
-    """The larger of two, value by value."""
-    return torch.clamp(x, min=y)
-
-
-@_op
-def minimum(x, y):
-    """The smaller of two, value by value."""
-    return torch.clamp(x, max=y)
-
-
-@_op
 def clip(x, min_value=None, max_value=None):
     """x brought between two numbers; None: no limit."""
-    low = -math.inf if min_value is None else min_value
-    return torch.clamp(x, low, max_value)
+    low, high = -math.inf if min_value is None else min_value, max_value
+    return ops.clip(x, low, math.inf if high is None else high)
 
 
 def relu(x, alpha=0.0, max_value=None, threshold=0.0):
@@ -332,98 +288,54 @@ def switch(condition, then_expression, else_expression):
 # ---- along axes ---------------------------------------------------------------------------------
 
 
-def _axes(x, axis):
-    return list(range(x.ndim)) if axis is None else axis
+all = ops.all
+any = ops.any
+logsumexp = ops.logsumexp
+max = ops.max
+mean = ops.mean  # of booleans: the share that is true
+min = ops.min
+prod = ops.prod
+std = ops.std
+sum = ops.sum
+var = ops.var
 
 
-def _floats(x):
-    return x if is_float(x.dtype) else cast(x, floatx())
-
-
-def _reduction(name, function, prepare=lambda x: x):
-    """The public `name` of a torch function that takes axes."""
-
-    def reduce(x, axis=None, keepdims=False):
-        return function(prepare(x), _axes(x, axis), keepdim=keepdims)
-
-    reduce.__name__ = name
-    reduce.__doc__ = f"The {name} of x along one axis, several, or all (None)."
-    return _op(reduce)
-
-
-def _variance(x, axes, keepdim):
-    return torch.var(x, axes, correction=0, keepdim=keepdim)
-
-
-def _deviation(x, axes, keepdim):
-    return torch.std(x, axes, correction=0, keepdim=keepdim)
-
-
-def _product(x, axes, keepdim):
-    axes = [axes] if isinstance(axes, int) else axes
-    for axis in sorted((a % x.ndim for a in axes), reverse=True):
-        x = torch.prod(x, axis, keepdim=keepdim)
-    return x
-
-
-def _truth(x):
-    return cast(x, "bool")
-
-
-all = _reduction("all", torch.all, _truth)
-any = _reduction("any", torch.any, _truth)
-logsumexp = _reduction("logsumexp", torch.logsumexp)
-max = _reduction("max", torch.amax)
-mean = _reduction("mean", torch.mean, _floats)  # of booleans: the share that is true
-min = _reduction("min", torch.amin)
-prod = _reduction("prod", _product)
-std = _reduction("std", _deviation, _floats)
-sum = _reduction("sum", torch.sum)
-var = _reduction("var", _variance, _floats)
-
-
-@_op
 def argmax(x, axis=-1):
     """Position of the largest."""
-    return torch.argmax(x, axis)
+    return ops.argmax(x, axis)
 
 
-@_op
 def argmin(x, axis=-1):
     """Position of the smallest."""
-    return torch.argmin(x, axis)
+    return ops.argmin(x, axis)
 
 
 @_op
 def l2_normalize(x, axis=None):
     """x over its length along an axis."""
-    energy = torch.sum(torch.square(x), _axes(x, axis), keepdim=True)
+    energy = torch.sum(torch.square(x), axis, keepdim=True)
     return x * torch.rsqrt(torch.clamp(energy, min=1e-12))
 
 
 # ---- moving values around -----------------------------------------------------------------------
 
 
+stack = ops.stack
+
+
 def concatenate(tensors, axis=-1):
     """Tensors one after the other along an axis."""
-    return torch.cat([as_tensor(t) for t in tensors], axis)
+    return ops.concatenate(tensors, axis)
 
 
-def stack(x, axis=0):
-    """Tensors side by side along a new axis."""
-    return torch.stack([as_tensor(t) for t in x], axis)
-
-
-@_op
 def reshape(x, shape):
     """The same values in another shape."""
-    return torch.reshape(x, tuple(shape))
+    return ops.reshape(x, shape)
 
 
-@_op
 def flatten(x):
     """All values in one axis."""
-    return torch.reshape(x, (-1,))
+    return ops.reshape(x, (-1,))
 
 
 @_op
@@ -432,65 +344,55 @@ def batch_flatten(x):
     return torch.flatten(x, 1)
 
 
-@_op
 def transpose(x):
     """All axes in reverse order."""
-    return torch.permute(x, tuple(reversed(range(x.ndim))))
+    return ops.transpose(x)
 
 
-@_op
 def permute_dimensions(x, pattern):
     """The axes in the order of `pattern`."""
-    return torch.permute(x, tuple(pattern))
+    return ops.transpose(x, pattern)
 
 
-@_op
 def expand_dims(x, axis=-1):
     """A new axis of size 1."""
-    return torch.unsqueeze(x, axis)
+    return ops.expand_dims(x, axis)
 
 
-@_op
 def squeeze(x, axis):
     """Without this axis of size 1."""
-    return torch.squeeze(x, axis)
+    return ops.squeeze(x, axis)
 
 
-@_op
 def tile(x, n):
     """The whole tensor repeated, `n[i]` times along axis i."""
-    return torch.tile(x, (n,) if isinstance(n, int) else tuple(n))
+    return ops.tile(x, n)
 
 
-@_op
 def repeat_elements(x, rep, axis):
     """Every slice along an axis `rep` times in a row."""
-    return torch.repeat_interleave(x, rep, axis)
+    return ops.repeat(x, rep, axis)
 
 
-@_op
 def reverse(x, axes):
     """Turned round along one axis or several."""
-    return torch.flip(x, (axes,) if isinstance(axes, int) else tuple(axes))
+    return ops.flip(x, axes)
 
 
-@_op
 def gather(reference, indices):
     """The slices of the first axis at these positions."""
-    return reference[cast(indices, "int64")]
+    return ops.take(reference, indices, axis=0)
 
 
-@_op
 def one_hot(indices, num_classes):
     """1 at each index, 0 elsewhere: `(...)` -> `(..., num_classes)`."""
-    classes = torch.arange(num_classes, device=indices.device)
-    return cast(indices[..., None] == classes, floatx())
+    return ops.one_hot(indices, num_classes)
 
 
 # ---- products and losses ------------------------------------------------------------------------
 
 
-@_op
+@_op("x", "y")
 def dot(x, y):
     """Product over the last axis of x and the last but one of y.
 
@@ -500,7 +402,7 @@ def dot(x, y):
     return torch.matmul(x, y) if ndim(y) == 2 else torch.tensordot(x, y, dims=([-1], [-2]))
 
 
-@_op
+@_op("x", "y")
 def batch_dot(x, y, axes=None):
     """Product of each sample of x with the same sample of y.
 

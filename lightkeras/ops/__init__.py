@@ -12,6 +12,7 @@ tensor([1.5000, 2.5000])
 
 from __future__ import annotations
 
+from lightkeras._registry import did_you_mean
 from lightkeras.ops import _math, core, image, linalg, nn, numpy
 from lightkeras.ops._math import *  # noqa: F403
 from lightkeras.ops._op import OPERATIONS as OPERATIONS
@@ -22,3 +23,10 @@ from lightkeras.ops.numpy import *  # noqa: F403
 
 __all__ = ["image", "linalg", "nn", "numpy"]
 __all__ += [*_math.__all__, *core.__all__, *linalg.__all__, *nn.__all__, *numpy.__all__]
+
+
+def __getattr__(name):
+    raise AttributeError(
+        f"lightkeras.ops has no {name!r}.{did_you_mean(name, __all__)} Torch functions take the "
+        "same tensors, symbolic ones too."
+    )

@@ -36,7 +36,7 @@ _TENSORS = frozenset({torch.Tensor, torch.nn.Parameter, Weight, State})
 
 
 def family(module):
-    """The decorator for the ops of one module of Keras: "numpy", "core", "math", "nn"...
+    """The decorator for the ops of one module of Keras: "numpy", "core"... None: of none of them.
 
     Args:
         *tensors: Names of the arguments that are tensors, those of Keras's `call`, in its order;
@@ -54,7 +54,8 @@ def family(module):
             name = keras or "".join(part.capitalize() for part in function.__name__.split("_"))
             call = _op(function, tensors or function.__code__.co_varnames[:1], name, numbers)
             call.keras_module, call.class_name = module, name
-            OPERATIONS.setdefault(f"{module}.{name}", call)
+            if module is not None:
+                OPERATIONS.setdefault(f"{module}.{name}", call)
             return call
 
         return decorate

@@ -1,7 +1,10 @@
 """What all ops share: their names, their places in graphs, and the files of these graphs."""
 
+import copy
 import inspect
 import json
+import pickle
+import sys
 
 import keras
 import numpy as np
@@ -11,7 +14,7 @@ from keras.src.ops.operation import Operation
 from test_ops_numpy import CASES
 
 import lightkeras as lk
-from lightkeras import ops
+from lightkeras import _graph, ops
 from lightkeras._tree import flatten, map_structure
 from lightkeras.models import model_from_json
 
@@ -33,6 +36,11 @@ def test_every_name_is_here():
         assert public(getattr(keras.ops, family)) == set(ours.__all__)
         shared = ours.__all__ if family != "image" else []
         assert all(getattr(ops, name) is getattr(ours, name) for name in shared)
+
+
+def test_a_mistyped_name():
+    with pytest.raises(AttributeError, match=r"has no 'meen'\. Did you mean 'mean'"):
+        ops.meen  # noqa: B018
 
 
 # ---- Keras's classes --------------------------------------------------------------------------
@@ -154,6 +162,32 @@ def test_graphs(name):
     models += [model_from_json(m.to_json()) for m in (ours, theirs)]
     for model in models:
         np.testing.assert_allclose(model(x), theirs(x), rtol=1e-5, atol=1e-6)
+
+
+def test_functions_of_old_keras_are_ops():
+    """They are stored, too."""
+    import lightkeras.backend as K
+
+    x = lk.Input((3, 4))
+    y = K.concatenate([K.permute_dimensions(x, (0, 2, 1)), K.reshape(x, (-1, 4, 3))])
+    model = lk.Model(x, K.sum(K.square(K.clip(y, -1, 1)), axis=-1))
+    there = keras.models.model_from_json(model.to_json())
+    given = torch.randn(2, 3, 4)
+    np.testing.assert_allclose(model(given), there(given), rtol=1e-5)
+
+
+def test_a_graph_runs_without_walks():
+    """A step of a graph is one call of its op."""
+    calls = []
+    op = lambda a, b, n: calls.append(sys._getframe(1).f_code.co_name) or a + b * n
+    x = lk.Input((2,))
+    y = _graph.apply(_graph.Function(op, "op"), (x, x, 2), {})
+    model = lk.Model(x, y)
+    calls.clear()
+    assert model(torch.ones(1, 2)).tolist() == [[3.0, 3.0]]
+    assert calls == ["__call__"]
+    again = pickle.loads(pickle.dumps(lk.Model(x, ops.add(ops.multiply(x, 2.0), x))))
+    assert again(torch.ones(1, 2)).tolist() == copy.deepcopy(model)(torch.ones(1, 2)).tolist()
 
 
 def test_what_cannot_be_stored_is_said():
