@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 # Public name -> the module it is in; loaded when first asked for, so that importing the package
 # costs about as much as importing torch.
 _NAMES = {
+    "Function": "_operation",
     "Initializer": "initializers",
     "Input": "layers",
     "InputSpec": "layers",
@@ -23,6 +24,7 @@ _NAMES = {
     "Loss": "losses",
     "Metric": "metrics",
     "Model": "models",
+    "Operation": "_operation",
     "Optimizer": "optimizers",
     "Regularizer": "regularizers",
     "Sequential": "models",

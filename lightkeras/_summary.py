@@ -115,7 +115,7 @@ def _name(layer):
 
 def _class_name(layer):
     if isinstance(layer, Function):
-        return "".join(word.capitalize() for word in layer.label.split("_"))
+        return layer.class_name
     name = type(layer).__name__
     return "Functional" if name == "Model" and getattr(layer, "inputs", None) else name
 

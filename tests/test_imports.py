@@ -24,7 +24,7 @@ ROWS = [
     ["_registry", "_tree", "tree", "_device", "_paths", "_ranks"],
     ["_config", "_dtypes", "_flags", "_progress", "_sampling", "_spatial", "_text", "_variable"],
     ["dtype_policies", "_graph"],
-    ["activations", "config", "random", "_rng"],
+    ["_operation", "activations", "config", "random", "_rng"],
     ["ops"],
     ["utils", "visualization", "_summary", "_traceback"],
     ["initializers", "regularizers", "constraints"],

@@ -6,6 +6,7 @@ import importlib
 
 from lightkeras import _registry
 from lightkeras._config import accepted
+from lightkeras._operation import Operation
 from lightkeras._registry import is_ours
 from lightkeras.layers._layer import Layer
 
@@ -55,7 +56,8 @@ def table():
 
         classes = [getattr(layers, name) for name in layers.__all__]
         classes = [c for c in classes if isinstance(c, type) and issubclass(c, Layer)]
-        _table = _LayerTable("layer", classes, base=Layer)
+        # an Operation of the user's own may stand in a graph, too
+        _table = _LayerTable("layer", classes, base=(Layer, Operation))
         # files use class names only
         _table.entries = {getattr(c, "_exported_as", c.__name__): c for c in classes}
         importlib.import_module("lightkeras.models")  # they stand above, and register themselves
