@@ -211,13 +211,33 @@ class Configurable(type):
         obj = cls.__new__(cls, *args, **kwargs)  # type: ignore[arg-type]
         if isinstance(obj, cls):
             obj.__dict__["_captured"] = (args, kwargs)
-            obj.__init__(*args, **kwargs)
+            try:
+                obj.__init__(*args, **kwargs)
+            except (TypeError, AttributeError) as error:
+                said = str(error)  # a sentence of ours, or Python's own on a missing argument
+                if said.endswith(".") or "__init__()" in said or not _is_ours(cls):
+                    raise
+                raise _unfit(cls, args, kwargs, error) from error
             if cls._proof is not None and cls._proof not in obj.__dict__:
                 raise RuntimeError(
                     f"{cls.__name__}.__init__() did not call super().__init__(), which sets up "
                     "what every such object has. Make it the first line of __init__."
                 )
         return obj
+
+
+def _is_ours(cls):
+    return cls.__module__.startswith("lightkeras.")
+
+
+def _unfit(cls, args, kwargs, error):
+    """The sentence for a constructor that stumbled over the kind of an argument."""
+    given = [repr(value)[:60] for value in args]
+    given += [f"{name}={repr(value)[:60]}" for name, value in kwargs.items()]
+    return TypeError(
+        f"{cls.__name__}({', '.join(given)}) cannot be made: {error}. An argument is not of the "
+        f"kind that it takes. Type help({cls.__name__}) to see what each one is."
+    )
 
 
 def arguments(obj) -> dict:

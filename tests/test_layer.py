@@ -321,3 +321,26 @@ def test_old_spellings_warn_once_each():
     assert type(layer.kernel_initializer).__name__ == "RandomUniform"
     model = lk.Sequential([layer])
     assert model.input_shape == (None, 8)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: layers.ReLU(negative_slope=[1]),
+        lambda: layers.LeakyReLU("a"),
+        lambda: layers.Permute(3),
+        lambda: layers.Bidirectional(layers.Dense(1)),
+        lambda: layers.StackedRNNCells(3),
+        lambda: layers.EinsumDense("ab,bc->ac", 3, bias_axes=3),
+        lambda: layers.ReversibleEmbedding(3, 4, logit_soft_cap="a"),
+    ],
+)
+def test_arguments_of_another_kind(make):
+    words = r"\w+\(.+\) cannot be made: .*not of the kind that it takes. Type help\(\w+\)"
+    with pytest.raises(TypeError, match=words):
+        make()
+
+
+def test_a_missing_argument_is_told_by_python():
+    with pytest.raises(TypeError, match=r"missing 1 required positional argument: 'units'$"):
+        layers.Dense()
