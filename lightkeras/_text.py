@@ -82,6 +82,10 @@ class Text(torch.Tensor):
         """The strings, as an array of objects (one string for no axes)."""
         return self.words.array[self.codes.cpu().numpy()]
 
+    def new_zeros(self, *size, **kwargs):
+        """Empty strings."""
+        return Text(self.codes.new_zeros(*size), Words(np.array([""], dtype=object)))
+
     def __array__(self, dtype=None, copy=None):
         return np.asarray(self.numpy(), dtype=dtype)
 
@@ -220,10 +224,11 @@ def _string(item, name, encoding):
 def refusal(words, name="x"):
     """The error for strings where numbers are needed; raise what it returns."""
     shown = ", ".join(repr(word[:20]) for word in sorted(set(list(words)[:1000]), key=str)[:3])
+    shown = f" ({shown})" if shown else ""
     layer = "a StringLookup layer"
     if name.startswith("x"):
         layer = "a StringLookup or TextVectorization layer after Input((1,), dtype='string')"
     return TypeError(
-        f"{name} holds text ({shown}). Only numbers are accepted. Encode it, for example with "
+        f"{name} holds text{shown}. Only numbers are accepted. Encode it, for example with "
         f"sklearn's LabelEncoder, pandas.factorize or {layer}."
     )

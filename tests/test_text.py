@@ -158,6 +158,12 @@ def test_a_model_of_texts_learns_shuffled_and_split():
         )
 
 
+def test_no_texts_at_all():
+    assert classifier().predict(np.array([], dtype=str), verbose=0).shape == (0, 1)
+    with pytest.raises(ValueError, match="x has 0 samples"):
+        classifier().fit(np.array([], dtype=str), np.zeros(0), verbose=0)
+
+
 def test_each_different_text_is_worked_on_once():
     seen = []
     split = lambda texts: [seen.append(t) or t.split() for t in texts]
@@ -270,6 +276,9 @@ MISTAKES = [
     (lambda: lk.Sequential([layers.Dense(1)]).predict(STRINGS), "holds text ('a', 'b')"),
     (lambda: classifier().fit(np.zeros((4, 1)), np.zeros(4)), "takes strings. Convert it with"),
     (lambda: classifier().fit(TEXTS, TEXTS), "y holds text ('awful', 'bad movie', 'good movie')"),
+    (lambda: layers.TextVectorization()(lk.Input((1,))), "Type Input(shape=(1,), dtype='string')"),
+    (lambda: layers.IntegerLookup(vocabulary=[1])(lk.Input((1,), dtype="string")), "got strings"),
+    (lambda: layers.Dense(1)(lk.Input((1,), dtype="string")), "holds text. Only numbers"),
     (lambda: layers.TextVectorization()(["a"]), "has no vocabulary yet"),
     (lambda: layers.TextVectorization()([1]), "got int. It takes strings"),
     (lambda: layers.TextVectorization().adapt([1, 2]), "got int. It takes strings"),

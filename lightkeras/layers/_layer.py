@@ -314,6 +314,10 @@ class Layer(Weighted, metaclass=Configurable):
     # ---- symbolic calls and shapes ------------------------------------------------------------
 
     def _symbolic_call(self, args, kwargs):
+        if not self._takes_text:
+            for leaf in flatten((args, kwargs)):
+                if type(leaf) is KerasTensor and leaf.dtype == "string":
+                    raise refusal((), f"The input of {type(self).__name__} {self.name!r}")
         if not self.built:
             with named(self.name, self):
                 self._build_for(args, kwargs)

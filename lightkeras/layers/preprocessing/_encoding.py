@@ -159,15 +159,19 @@ def numbers(layer, data):
     Raises:
         TypeError: they are strings.
     """
-    if isinstance(data, KerasTensor) or (type(data) is not Text and isinstance(data, torch.Tensor)):
+    symbolic = isinstance(data, KerasTensor)
+    if symbolic and data.dtype != "string":
         return data
-    if not holds_text(data):
+    if type(data) is not Text and isinstance(data, torch.Tensor):
+        return data
+    if not symbolic and not holds_text(data):
         data = np.asarray(data)
         if data.dtype.kind == "O" and data.size and isinstance(_first(data), (int, np.integer)):
             data = data.astype("int64")
         if data.dtype.kind in "biuf":
             return torch.as_tensor(data)
-    shown = data.dtype if hasattr(data, "dtype") and type(data) is not Text else "strings"
+    given = hasattr(data, "dtype") and type(data) is not Text and not symbolic
+    shown = data.dtype if given else "strings"
     raise TypeError(
         f"{type(layer).__name__} {layer.name!r} got {shown}. It takes whole numbers. Take a "
         "StringLookup layer for strings."
@@ -180,6 +184,12 @@ def strings(layer, data):
     Raises:
         TypeError: they are numbers.
     """
+    if isinstance(data, KerasTensor) and data.dtype != "string":
+        raise TypeError(
+            f"{type(layer).__name__} {layer.name!r} got a symbolic tensor of {data.dtype}. It "
+            "takes strings. Type Input(shape=(1,), dtype='string'), or take IntegerLookup for "
+            "whole numbers."
+        )
     if isinstance(data, (KerasTensor, ShapeTensor, Text)):
         return data
     if isinstance(data, torch.Tensor) or not holds_text(data):
@@ -196,7 +206,8 @@ def strings(layer, data):
 def either(layer, data):
     """Strings or numbers, whichever they are."""
     symbolic = isinstance(data, KerasTensor)
-    return strings(layer, data) if not symbolic and holds_text(data) else numbers(layer, data)
+    text = data.dtype == "string" if symbolic else holds_text(data)
+    return strings(layer, data) if text else numbers(layer, data)
 
 
 def _first(data):
