@@ -197,10 +197,13 @@ def test_strings_out_of_a_model():
 
 
 def test_a_first_layer_without_input_and_a_layer_of_ones_own():
-    model = lk.Sequential(
-        [layers.StringLookup(vocabulary=["p", "q"]), layers.Embedding(3, 2), layers.Flatten()]
-    )
-    assert model(np.array([["p"], ["z"]])).shape == (2, 2)
+    for kw in ({}, {"input_shape": (1,)}):
+        model = lk.Sequential(
+            [layers.StringLookup(vocabulary=["p", "q"], **kw), layers.Embedding(3, 2)]
+        )
+        assert model(np.array([["p"], ["z"]])).shape == (2, 1, 2)
+        assert model.predict(np.array(["p", "z"]), verbose=0).shape == (2, 1, 2)
+        assert model.inputs[0].dtype == "string"
 
     class Encoder(layers.Layer):
         def __init__(self):

@@ -147,7 +147,7 @@ class Sequential(Model):
         if self._end is not None:
             self._join()
             return
-        entry = InputLayer(batch_shape=as_shape(input_shape))
+        entry = InputLayer(batch_shape=as_shape(input_shape), dtype=_text_or_none(self._stack[0]))
         self._start(entry)
         self._stack.insert(0, entry)
         try:
@@ -238,10 +238,16 @@ def _as_layer(layer):
     )
 
 
+def _text_or_none(layer):
+    """The dtype of the input of a layer that takes strings; None for all others."""
+    return "string" if getattr(layer, "_reads_text", False) else None
+
+
 def _entry_of(layer):
     """The InputLayer that a first layer brings with it: its `input_shape=`, or a model's input."""
     if layer._batch_shape is not None:
         dtype = "int64" if type(layer).__name__ == "Embedding" else layer.compute_dtype
+        dtype = _text_or_none(layer) or dtype
         return InputLayer(batch_shape=layer._batch_shape, dtype=dtype)
     if isinstance(layer, Model) and layer._plan is not None and len(layer.inputs) == 1:
         return InputLayer(batch_shape=layer.inputs[0].shape, dtype=layer.inputs[0].dtype)

@@ -91,6 +91,10 @@ class StringLookup(Lookup):
             **kwargs,
         )
 
+    @property
+    def _reads_text(self):
+        return not self.invert
+
     def _token(self, token):
         token = token.decode(self.encoding) if isinstance(token, bytes) else token
         if not isinstance(token, str):

@@ -71,6 +71,8 @@ class TextVectorization(Categorical):
     [[2, 5, 1, 0]]
     """
 
+    _reads_text = True
+
     def __init__(
         self,
         max_tokens=None,
