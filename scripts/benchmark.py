@@ -40,6 +40,7 @@ FOREIGN = {
     "keras-jax": "jax",
 }
 FIGURES = {
+    "call": "a layer's call with its gradients, beside torch's module of the same size",
     "step": "a step, after the first epoch",
     "first": "from a cold start to the end of the first epoch",
     "predict_1": "predict of one row",
@@ -125,6 +126,21 @@ def import_times(rounds: int) -> dict[str, dict[str, Any]]:
     return {"torch": {"first": list(first)}, "lightkeras": {"first": list(second)}}
 
 
+def layers(rounds: int, threads: int) -> dict[str, dict[str, Any]]:
+    """Layers beside torch's modules; prints how the costs of a step grow."""
+    command = [sys.executable, HERE / "calls.py", "--rounds", rounds, "--threads", threads]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    text = subprocess.check_output([str(part) for part in command], text=True, env=env)
+    found = json.loads(text.strip().splitlines()[-1])
+    print("\ngrowth: a step of fit, as a multiple of that of an epoch of 1,000 steps")
+    print("".join(f"{name:>18}" for name in found["growth"]))
+    print("".join(f"{value:>16.2f} x" for value in found["growth"].values()))
+    return {
+        name: {peer: {"call": times} for peer, times in sides.items()}
+        for name, sides in found["layers"].items()
+    }
+
+
 def ratio(values: list[float], base: list[float]) -> float:
     """Median of the rounds' ratios: what ran in the same round is compared."""
     return statistics.median(a / b for a, b in zip(values, base, strict=False))
@@ -145,9 +161,9 @@ def table(results: dict[str, dict[str, dict[str, Any]]]) -> str:
         if not rows:
             continue
         shown = [p for p in peers if any(figure in results[n].get(p, {}) for n in rows)]
-        lines += [f"\n{figure}: {meaning}", f"{'':<13}" + "".join(f"{p:>18}" for p in shown)]
+        lines += [f"\n{figure}: {meaning}", f"{'':<20}" + "".join(f"{p:>18}" for p in shown)]
         for name in rows:
-            base, line = results[name]["torch"][figure], f"{name:<13}"
+            base, line = results[name]["torch"][figure], f"{name:<20}"
             for peer in shown:
                 values = results[name].get(peer, {}).get(figure)
                 text = readable(statistics.median(values), figure) if values else "-"
@@ -196,7 +212,9 @@ def versions() -> dict[str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     usual = [n for n, work in WORKLOADS.items() if not work.gpu]
-    parser.add_argument("--only", default=",".join(["import", *usual]), help="workloads, by commas")
+    parser.add_argument(
+        "--only", default=",".join(["import", "layers", *usual]), help="workloads, by commas"
+    )
     parser.add_argument("--peers", default=",".join(OWN), help="peers, by commas; all: every one")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each (3)")
     parser.add_argument("--epochs", type=int, default=3, help="epochs of a measurement (3)")
@@ -207,16 +225,21 @@ def main() -> None:
     options = parser.parse_args()
     names = options.only.split(",")
     peers = [*OWN, *FOREIGN] if options.peers == "all" else options.peers.split(",")
-    for given, known in ((names, ["import", *WORKLOADS]), (peers, [*OWN, *FOREIGN])):
+    for given, known in ((names, ["import", "layers", *WORKLOADS]), (peers, [*OWN, *FOREIGN])):
         if unknown := set(given) - set(known):
             parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
 
     pythons = {peer: python_for(peer) for peer in peers}
     results = {}
     for name in names:
-        alone = name == "import"
-        results[name] = import_times(options.rounds) if alone else measure(name, pythons, options)
-        print(table({name: results[name]}), flush=True)
+        if name == "import":
+            new = {name: import_times(options.rounds)}
+        elif name == "layers":
+            new = layers(options.rounds, options.threads)
+        else:
+            new = {name: measure(name, pythons, options)}
+        results.update(new)
+        print(table(new), flush=True)
         if options.json:
             content = {"versions": versions(), "options": vars(options), "results": results}
             Path(options.json).write_text(json.dumps(content, indent=1), encoding="utf-8")

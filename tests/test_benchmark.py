@@ -27,4 +27,4 @@ def test_a_short_run_gives_every_figure(root, tmp_path):
 def test_unknown_names_are_refused(root):
     command = [sys.executable, root / "scripts" / "benchmark.py", "--only", "pimas"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2 and "known: import, pima" in done.stderr
+    assert done.returncode == 2 and "known: import, layers, pima" in done.stderr
