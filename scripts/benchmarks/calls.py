@@ -98,9 +98,9 @@ def main():
     import lightkeras as lk
 
     torch.set_num_threads(options.threads)
-    results = {
-        name: compared(*pair, rounds=options.rounds) for name, pair in pairs(torch, lk).items()
-    }
+    results = {}
+    for name, (ours, theirs, x, z) in pairs(torch, lk).items():
+        results[name] = compared(ours, theirs, x, z, options.rounds)
     for count in (1, 10, 100):
         results[f"{count} x Dense"] = depth(torch, lk, count, options.rounds)
     grown = growth(lk, options.rounds)
