@@ -21,6 +21,7 @@ import inspect
 import numpy as np
 import torch
 
+from lightkeras._config import unexpected
 from lightkeras._device import default_device
 from lightkeras._dtypes import floatx, torch_dtype
 from lightkeras._graph import Function, KerasTensor, apply
@@ -66,15 +67,21 @@ def family(module):
 def _op(function, tensors, name, numbers):
     code = function.__code__
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    known = None if code.co_flags & inspect.CO_VARKEYWORDS else frozenset(names)
+    last = None  # the place of *args
     if code.co_flags & inspect.CO_VARARGS:
-        names = (*names[: code.co_argcount], code.co_varnames[len(names)])
-    slots = [_slot(tensor, names, code.co_argcount) for tensor in tensors]
+        last = code.co_argcount
+        names = (*names[:last], code.co_varnames[len(names)])
+    slots = [_slot(tensor, names, last) for tensor in tensors]
     count = sum(place == i and take is _one for i, (_, place, take) in enumerate(slots))
     more = len(slots) > count  # there are tensors behind other arguments, or lists
     label = to_snake(name)
 
     @functools.wraps(function)
     def call(*args, **kwargs):
+        if kwargs and known is not None and not known.issuperset(kwargs):
+            wrong = next(key for key in kwargs if key not in known)
+            raise unexpected(function.__name__, wrong, known)
         if len(args) < count or (more and (kwargs or len(args) > count or not count)):
             return rest(args, kwargs)
         for value in args[:count]:
@@ -91,11 +98,11 @@ def _op(function, tensors, name, numbers):
     return call
 
 
-def _slot(tensor, names, positional):
+def _slot(tensor, names, last):
     """(name, place among the positional arguments, what to do with it) of a tensor argument."""
     name = tensor.lstrip("*=")
     place = names.index(name)
-    if place == positional:
+    if place == last:
         return name, place, _rest
     return name, place, {"*": _list, "=": None}.get(tensor[0], _one)
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from _ops import check, numbers, same_signature
 
+import lightkeras as lk
 from lightkeras import ops
 
 X = numbers(3, 4, low=-2, high=2)
@@ -499,3 +500,10 @@ def test_errors(name, args, kind, text):
     with pytest.raises(kind) as error:
         getattr(ops, name)(*args, **kwargs)
     assert text in str(error.value)
+
+
+def test_an_unknown_argument():
+    with pytest.raises(TypeError, match=r"mean.*unexpected argument 'axs'\. Did you mean 'axis'"):
+        ops.mean(X, axs=1)
+    with pytest.raises(TypeError, match="unexpected argument 'keepdim'"):
+        ops.sum(lk.Input((3,)), keepdim=True)
