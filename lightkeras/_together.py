@@ -51,7 +51,11 @@ def keep_sums(model):
 
 
 def last_logs(model, step):
-    """Logs of a pass whose batches were dealt; `step` is this process's last batch, and 1."""
+    """Logs of a pass whose batches were dealt, and which is over: metrics keep the sums of all.
+
+    Args:
+        step: The number of this process's last batch, and 1; below 1 where it had none.
+    """
     parts = gather((step, _logs(model, step > 0)))
     return max(parts, key=lambda part: part[0])[1]
 
@@ -64,7 +68,9 @@ def averaged_logs(model, share):
     Args:
         share: This process's part of the last batch; None where it had no row of the epoch.
     """
+    put_back = keep_sums(model)  # training may go on with what this process alone has
     parts = gather((share, _logs(model, share is not None)))
+    put_back()
     parts = [(share, logs) for share, logs in parts if share is not None]
     (_, logs), total = parts[0], sum(weight for weight, _ in parts)
     for name, value in logs.items():
@@ -81,20 +87,18 @@ def in_order(outputs):
 
 
 def _logs(model, took_part):
-    """Logs of the sums of all processes that had batches; None where this one had none."""
+    """Merge the sums of all processes; their logs, or None where this one had no batches."""
     metrics = moved_metrics(model)
     states = gather([m._local_state() for m in metrics] if took_part else None)
-    if not took_part:
-        return None
-    own = model.__dict__.get("_step_logs")
+    own = model.__dict__.get("_step_logs") if took_part else None
     before = None if own is None else _results(metrics)
-    put_back = keep_sums(model)  # training may go on with what this process alone has
     for metric, parts in zip(metrics, zip(*filter(None, states), strict=True), strict=True):
         metric._merge(parts)
+    if not took_part:
+        return None
     logs = model._logs()
     if own is not None:
         logs.update(_read_again(logs, before, _results(metrics)))
-    put_back()
     return logs
 
 
@@ -103,7 +107,8 @@ def _results(metrics):
     for metric in metrics:
         value = metric.result()
         results.update(value if isinstance(value, dict) else {metric.name: value})
-    return {name: float(value) for name, value in results.items() if value.numel() == 1}
+    sizes = {name: getattr(value, "numel", lambda: 1)() for name, value in results.items()}
+    return {name: float(value) for name, value in results.items() if sizes[name] == 1}
 
 
 def _read_again(logs, before, after):

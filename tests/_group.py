@@ -15,7 +15,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 
-def on_group(world, work, *args, timeout=240):
+def on_group(world, work, *args, timeout=600):
     """`work(*args)` on `world` processes at once; its results by rank.
 
     Raises:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 
@@ -518,63 +517,3 @@ def interrupted(model):
     assert signal.getsignal(signal.SIGINT) is handler and not model.training
     model.fit(X, Y, verbose=0)
     assert model.predict(X, verbose=0).shape == (203, 2)
-
-
-DDP = """
-import json, sys, numpy as np, torch
-import lightkeras as lk
-
-class Own(lk.Sequential):
-    def train_step(self, data):
-        x, y = data
-        y_pred = self(x, training=True)
-        loss = self.compute_loss(y=y, y_pred=y_pred)
-        self.zero_grad()
-        loss.backward()
-        weights = self.trainable_weights
-        self.optimizer.apply([w.value.grad for w in weights], weights)
-        for metric in self.metrics:
-            if metric.name == "loss":
-                metric.update_state(loss, sample_weight=len(x))
-            else:
-                metric.update_state(y, y_pred)
-        return {m.name: m.result() for m in self.metrics}
-
-flags, own = json.loads(sys.argv[1]), sys.argv[2] == "own"
-lk.utils.set_random_seed(1)
-r = np.random.RandomState(0)
-x = r.rand(53, 4).astype("float32")
-y = (x.sum(1) > 2).astype("int64")
-m = (Own if own else lk.Sequential)([
-    lk.Input((4,)), lk.layers.Dense(8, activation="relu"), lk.layers.Dense(2, activation="softmax")
-])
-m.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-h = m.fit(x, y, epochs=2, batch_size=16, validation_data=(x, y), verbose=0, accelerator="cpu",
-          **flags)
-from lightkeras._ranks import is_chief
-if is_chief():
-    print(json.dumps([h.history, [w.tolist() for w in m.get_weights()]]))
-"""
-
-
-@pytest.mark.parametrize("step", ["ours", "own"])
-def test_two_processes_walk_the_path_of_one(tmp_path, root, step):
-    import json
-
-    script = tmp_path / "train.py"
-    script.write_text(DDP)
-    results = []
-    for flags in ({}, {"devices": 2, "strategy": "ddp"}):
-        done = subprocess.run(
-            [sys.executable, str(script), json.dumps(flags), step],
-            capture_output=True,
-            text=True,
-            timeout=200,
-            env={**os.environ, "PYTHONPATH": str(root)},
-        )
-        assert done.returncode == 0, done.stderr
-        results.append(json.loads(done.stdout.strip().splitlines()[-1]))
-    (h1, w1), (h2, w2) = results
-    close(h1, h2, rtol=1e-5)
-    for a, b in zip(w1, w2, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)

@@ -152,6 +152,8 @@ class Metric(Configured):
     def _merge(self, states):
         """Take over the `_local_state` of several processes, combined."""
         states = [s for s in states if len(s[0]) == len(self._variables)]  # made at an update
+        if not states:  # this process has made none
+            return
         for i, (variable, how) in enumerate(zip(self._variables, self._aggregations, strict=True)):
             if how in _COMBINED:
                 variable.copy_(_COMBINED[how](torch.stack([own[i] for own, _ in states])))

@@ -109,6 +109,7 @@ class TorchMetric(Metric):
                 value = _combined([state[name] for state in updated], how)
                 setattr(part, name, _on(value, part.device))
             part._computed = None
+            part._update_count = max(part._update_count, bool(updated))
 
     def _keep(self):
         names = ("_computed", "_update_count")

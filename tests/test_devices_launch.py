@@ -1,0 +1,228 @@
+"""Several processes: how they are launched, what comes back, and what happens when one fails."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FIT = """
+import json, os, sys
+import numpy as np
+import lightkeras as lk
+from lightkeras._ranks import rank
+
+class Notes(lk.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        self.notes = [*getattr(self, "notes", []), round(logs["loss"], 4)]
+        self.owner = self.model
+
+def main(flags, where):
+    lk.utils.set_random_seed(1)
+    x = np.random.RandomState(0).rand(53, 4).astype("float32")
+    y = (x.sum(1) > 2).astype("int64")
+    model = lk.Sequential([lk.Input((4,)), lk.layers.Dense(8, activation="relu"),
+                           lk.layers.Dense(2, activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    notes = Notes()
+    stop = lk.callbacks.EarlyStopping("loss", min_delta=10.0, patience=1, verbose=1)
+    plateau = lk.callbacks.ReduceLROnPlateau("loss", 0.5, 1, min_delta=10.0)
+    files = [lk.callbacks.CSVLogger(f"{where}/log.csv"),
+             lk.callbacks.ModelCheckpoint(f"{where}/{{epoch}}.weights.h5", save_weights_only=True)]
+    data = dict(x=x, y=y, batch_size=16, accelerator="cpu", **flags)
+    first = model.fit(**data, epochs=4, validation_data=(x, y), verbose=2,
+                      callbacks=[notes, stop, plateau, *files])
+    second = model.fit(**data, verbose=0)
+    found = {
+        "histories": [first.history, second.history],
+        "epochs": first.epoch,
+        "stopped": [stop.stopped_epoch, stop.best],
+        "notes": [notes.notes, notes.owner is model],
+        "rate": float(model.optimizer.learning_rate),
+        "steps": int(model.optimizer.iterations),
+        "slots": [float(np.abs(v).sum()) for v in map(np.asarray, model.optimizer.variables)],
+        "weights": [w.tolist() for w in model.get_weights()],
+        "evaluate": model.evaluate(x, y, verbose=0),
+        "predict": model.predict(x, batch_size=7, verbose=0).tolist(),
+        "metrics": float(model.get_metrics_result()["accuracy"]),
+        "random": np.random.rand(),
+    }
+    with open(f"{where}/rank{rank()}.json", "w") as file:
+        json.dump(found, file)
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]), sys.argv[2])
+"""
+
+LAUNCHES = {
+    "alone": ([], {}),
+    "ddp": ([], {"devices": 2, "strategy": "ddp"}),
+    "ddp_spawn": ([], {"devices": 2, "strategy": "ddp_spawn"}),
+    "ddp_fork": ([], {"devices": 2, "strategy": "ddp_fork"}),
+    "lightkeras run": (["-m", "lightkeras", "run"], {}),
+    "torchrun": (["-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"], {}),
+}
+IN_THE_CALLER = ("alone", "ddp_spawn", "ddp_fork")  # the others go on in both processes
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("launched")
+    (folder / "train.py").write_text(FIT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(folder, root):
+    return launched("alone", folder, root)
+
+
+def launched(name, folder, root):
+    """What the script leaves behind: results by rank, what was printed, its files, its log."""
+    command, flags = LAUNCHES[name]
+    where = folder / name
+    where.mkdir()
+    words = [sys.executable, *command, str(folder / "train.py")]
+    words += ["--devices", "2", "--"] if name == "lightkeras run" else []
+    process = start([*words, json.dumps(flags), str(where)], root)
+    printed = process.communicate(timeout=280)[0]
+    assert process.returncode == 0, printed
+    results = [json.loads(p.read_text()) for p in sorted(where.glob("rank*.json"))]
+    files = sorted(p.name for p in where.iterdir() if p.suffix != ".json")
+    return results, printed, files, (where / "log.csv").read_text()
+
+
+def start(words, root, **environment):
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in LAUNCHES if name != "alone"])
+def test_every_launch_gives_what_one_process_gives(name, alone, folder, root):
+    (wanted,), *others = alone
+    found, printed, files, log = launched(name, folder, root)
+    assert len(found) == (1 if name in IN_THE_CALLER else 2)
+    for mine in found:
+        assert mine.keys() == wanted.keys()
+        for part, value in wanted.items():
+            close(mine[part], value)
+    assert times_left_out(printed) == times_left_out(others[0])  # one process talks
+    assert files == others[1] and "2.weights.h5" in files
+    assert log.splitlines()[0] == others[2].splitlines()[0]
+    assert len(log.splitlines()) == len(others[2].splitlines()) == 3
+
+
+def times_left_out(printed):
+    return re.sub(r"\d+(s|ms/step)", "", printed)
+
+
+def close(a, b):
+    if isinstance(b, dict):
+        assert a.keys() == b.keys()
+        for key in b:
+            close(a[key], b[key])
+    elif isinstance(b, list):
+        assert len(a) == len(b)
+        for one, other in zip(a, b, strict=True):
+            close(one, other)
+    else:
+        assert a == pytest.approx(b, rel=1e-4, abs=1e-6)
+
+
+# ---- R5: a process fails ----------------------------------------------------------------------
+
+FAIL = """
+import os, signal, sys, time
+import numpy as np
+import lightkeras as lk
+from lightkeras._ranks import rank
+
+class Fails(lk.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 0:
+            with open(f"{where}/{rank()}", "w") as file:
+                file.write(str(os.getpid()))
+        if batch == at and rank() == who:
+            with open(f"{where}/failed", "w") as file:
+                file.write(str(time.time()))
+            if how == "raise":
+                raise ValueError(f"the first error, of process {rank()}")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+where, strategy, how = sys.argv[1:4]
+world, who, at = map(int, sys.argv[4:])
+x = np.random.RandomState(0).rand(160, 4).astype("float32")
+model = lk.Sequential([lk.Input((4,)), lk.layers.Dense(1)])
+model.compile("sgd", "mse")
+model.fit(x, x[:, :1], epochs=2, batch_size=8, verbose=0, callbacks=[Fails()],
+          accelerator="cpu", devices=world, strategy=strategy)
+"""
+
+
+def failed(folder, root, strategy, how, world, who, at):
+    """(status, what was printed, seconds from the failure to the end of all) of such a run."""
+    folder.mkdir()
+    script = folder / "fails.py"
+    script.write_text(FAIL)
+    words = [sys.executable, str(script), str(folder), strategy, how, world, who, at]
+    process = start([str(word) for word in words], root)
+    printed = process.communicate(timeout=300)[0]
+    at = float((folder / "failed").read_text())
+    pids = [int((folder / str(r)).read_text()) for r in range(world)]
+    while any(map(runs, pids)) and time.time() < at + 60:
+        time.sleep(0.2)
+    left = [pid for pid in pids if runs(pid)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left, "processes were left behind"
+    return process.returncode, printed, time.time() - at
+
+
+def runs(pid):
+    """Whether a process is there, and not only waiting for its parent to look."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def check_failure(result, how, who):
+    status, printed, seconds = result
+    assert status != 0
+    assert seconds < 30, printed
+    if how == "raise":
+        assert f"ValueError: the first error, of process {who}" in printed
+    if how == "raise" and who:
+        assert f"process {who} failed first, in fails.py, line" in printed
+    elif how == "kill" and who:
+        assert "ended without a word; was it killed?" in printed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks processes up in /proc")
+@pytest.mark.parametrize(
+    "strategy, how, world, who",
+    [("ddp", "raise", 2, 1), ("ddp", "kill", 2, 0), ("ddp", "kill", 3, 2)],
+)
+def test_R5_all_processes_end(tmp_path, root, strategy, how, world, who):
+    check_failure(failed(tmp_path / "run", root, strategy, how, world, who, at=3), how, who)
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(0)
+def test_R5_full(tmp_path, root):
+    r, slowest = np.random.RandomState(0), 0.0
+    for number in range(100):
+        world, how = r.choice([2, 4]), r.choice(["raise", "kill"])
+        who, at = r.randint(world), r.randint(1, 20)
+        result = failed(tmp_path / str(number), root, "ddp", how, world, who, at)
+        check_failure(result, how, who)
+        slowest = max(slowest, result[2])
+    print(f"\nR5: 100 failures, all processes gone, at most {slowest:.1f} s after")
