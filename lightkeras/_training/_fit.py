@@ -205,11 +205,11 @@ class Fit(LightningModel):
         self.__dict__["val_logs"] = {}
         self.model.train()
         self.model.reset_metrics()
-        if self.parts is not None:
-            self.parts.had_rows = False
         self.group.on_epoch_begin(epoch, {})
         if restart is not None:
             restart.epoch_began(epoch)
+        if self.parts is not None:
+            self.parts.had_rows = self.step > 0  # it may go on in the middle of an epoch
 
     def on_train_epoch_end(self):
         logs = self.__dict__.pop("_train_logs", None) or self._reduced_logs()
