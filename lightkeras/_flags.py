@@ -24,7 +24,7 @@ _SAME = {
     "limit_val_batches": ("validation_steps", None),
     "check_val_every_n_epoch": ("validation_freq", 1),
 }
-_command_line: dict = {}  # flags that `trainer_flags` has read from this program's arguments
+_command_line: dict = {}  # flags that `trainer_flags` has read
 _VALUE = re.compile(r"[^-]|-\d|-$")  # what may follow a flag as its value: text, -1, a lone dash
 _WORDS = {"true": True, "false": False, "none": None}
 
@@ -46,11 +46,12 @@ def trainer_flags(argv=None, own=()):
     >>> trainer_flags(["--devices=2", "--data", "mnist"], own=["data"])
     ({'devices': 2}, ['--data', 'mnist'])
     """
-    if argv is None:
-        flags, rest = trainer_flags(sys.argv[1:], own)
-        _command_line.update(flags)
-        return flags, rest
-    words = list(argv)
+    flags, rest = _read(list(sys.argv[1:] if argv is None else argv), own)
+    _command_line.update(flags)
+    return flags, rest
+
+
+def _read(words, own):
     flags, rest = {}, []
     while words:
         word = words.pop(0)
