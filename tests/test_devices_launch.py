@@ -29,13 +29,15 @@ def main(flags, where):
     y = (x.sum(1) > 2).astype("int64")
     model = lk.Sequential([lk.Input((4,)), lk.layers.Dense(8, activation="relu"),
                            lk.layers.Dense(2, activation="softmax")])
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    given = {} if where.endswith("fork") else flags
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"],
+                  trainer={} if given else flags)
     notes = Notes()
     stop = lk.callbacks.EarlyStopping("loss", min_delta=10.0, patience=1, verbose=1)
     plateau = lk.callbacks.ReduceLROnPlateau("loss", 0.5, 1, min_delta=10.0)
     files = [lk.callbacks.CSVLogger(f"{where}/log.csv"),
              lk.callbacks.ModelCheckpoint(f"{where}/{{epoch}}.weights.h5", save_weights_only=True)]
-    data = dict(x=x, y=y, batch_size=16, accelerator="cpu", **flags)
+    data = dict(x=x, y=y, batch_size=16, accelerator="cpu", **given)
     first = model.fit(**data, epochs=4, validation_data=(x, y), verbose=2,
                       callbacks=[notes, stop, plateau, *files])
     second = model.fit(**data, verbose=0)

@@ -5,8 +5,11 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+import lightkeras as lk
+from lightkeras import _flags
 from lightkeras._flags import VARIABLE, environment_flags, trainer_flags
 
 READ = {
@@ -82,6 +85,82 @@ def test_bad_environment(text, message, monkeypatch):
     monkeypatch.setenv(VARIABLE, text)
     with pytest.raises(ValueError, match=message):
         environment_flags()
+
+
+# ---- flags beside arguments of fit --------------------------------------------------------------
+
+
+def fit(**kwargs):
+    x = np.random.RandomState(0).rand(40, 4).astype("float32")
+    model = lk.Sequential([lk.Input((4,)), lk.layers.Dense(1)])
+    model.compile("sgd", "mse", trainer=kwargs.pop("compiled", None))
+    data = {"validation_data": (x, x[:, :1])}
+    return model.fit(x, x[:, :1], batch_size=8, verbose=0, **data, accelerator="cpu", **kwargs)
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        ({"epochs": 5, "max_epochs": 3}, r"fit\(epochs=5\) and .* max_epochs=3 contradict"),
+        ({"epochs": 5, "compiled": {"max_epochs": 3}}, "Leave max_epochs out"),
+        ({"steps_per_epoch": 2, "limit_train_batches": 0.5}, "Leave limit_train_batches out"),
+        (
+            {"validation_steps": 2, "limit_val_batches": 1},
+            "validation_steps=2.*limit_val_batches=1",
+        ),
+        ({"epochs": 4, "validation_freq": 2, "check_val_every_n_epoch": 4}, "validation_freq=2"),
+        ({"epochs": 2, "min_epochs": 4}, "min_epochs=4 is more than the epochs.* Type epochs=4"),
+    ],
+)
+def test_a_flag_that_contradicts_an_argument_is_refused(arguments, said):
+    with pytest.raises(ValueError, match=said):
+        fit(**arguments)
+
+
+def trainer(**flags):
+    from lightning.pytorch import Trainer
+
+    quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+    return Trainer(**dict.fromkeys(quiet, False), accelerator="cpu", **flags)
+
+
+def test_a_trainer_of_ones_own_and_fit_agree():
+    for given, epochs, ran in (({}, 3, 3), ({"max_epochs": 4}, 1, 4), ({"max_epochs": 2}, 2, 2)):
+        x = np.ones((8, 4), "float32")
+        model = lk.Sequential([lk.Input((4,)), lk.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        history = model.fit(x, x[:, :1], epochs=epochs, verbose=0, trainer=trainer(**given))
+        assert len(history.epoch) == ran
+    with pytest.raises(ValueError, match=r"epochs=3.* got a Trainer with max_epochs=2"):
+        model.fit(x, x[:, :1], epochs=3, trainer=trainer(max_epochs=2))
+    with pytest.raises(ValueError, match=r"and the flags devices.* Trainer\(devices=2\)"):
+        model.fit(x, x[:, :1], trainer=trainer(), devices=2)
+
+
+@pytest.mark.parametrize(
+    "arguments, epochs, validations",
+    [
+        ({"max_epochs": 3}, 3, 3),
+        ({"epochs": 3, "max_epochs": 3}, 3, 3),
+        ({"epochs": 5, "max_steps": 7}, 2, 1),
+        ({"epochs": 3, "fast_dev_run": True}, 1, 1),
+        ({"epochs": 4, "check_val_every_n_epoch": 2}, 4, 2),
+    ],
+)
+def test_flags_do_what_they_say(arguments, epochs, validations):
+    history = fit(**arguments)
+    assert len(history.epoch) == epochs
+    assert len(history.history["val_loss"]) == validations
+
+
+def test_the_command_line_may_shorten_a_script(monkeypatch):
+    monkeypatch.setattr(_flags, "_command_line", {})
+    monkeypatch.setattr(sys, "argv", ["script.py", "--max-epochs", "2"])
+    assert len(fit(epochs=5, **trainer_flags()[0]).epoch) == 2
+    with pytest.raises(ValueError, match="contradict"):
+        fit(epochs=5, max_epochs=3)
+    monkeypatch.setenv(VARIABLE, '{"max_epochs": 1}')
+    assert len(fit(epochs=5).epoch) == 1
 
 
 SCRIPT = """
