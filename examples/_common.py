@@ -18,9 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lightkeras._flags import trainer_flags
-from lightkeras._ranks import is_chief
-from lightkeras.utils import save_img
+from lightkeras.utils import is_chief, save_img, trainer_flags
 
 
 def command_line(program, argv=None):

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import lightkeras as keras
 from lightkeras import layers
-from lightkeras._flags import trainer_flags
-from lightkeras._ranks import is_chief
+from lightkeras.utils import is_chief, trainer_flags
 
 SETS = {"digits": 30, "mnist": 3, "cifar10": 10}  # and the epochs that each is worth
 

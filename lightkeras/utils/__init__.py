@@ -3,8 +3,10 @@
 import importlib
 
 from lightkeras._dtypes import dtype_name as standardize_dtype
+from lightkeras._flags import trainer_flags
 from lightkeras._graph import get_source_inputs, is_keras_tensor
 from lightkeras._progress import Progbar
+from lightkeras._ranks import is_chief
 from lightkeras._registry import (
     custom_object_scope,
     get_custom_objects,
@@ -64,6 +66,7 @@ __all__ = [
     "get_source_inputs",
     "image_dataset_from_directory",
     "img_to_array",
+    "is_chief",
     "is_interactive_logging_enabled",
     "is_keras_tensor",
     "load_img",
@@ -82,6 +85,7 @@ __all__ = [
     "text_dataset_from_directory",
     "timeseries_dataset_from_array",
     "to_categorical",
+    "trainer_flags",
     "unpack_x_y_sample_weight",
 ]
 
