@@ -161,6 +161,7 @@ def _run(trainer, module, model, group):
     if _in_main_thread():
         handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
     was = {m: m.training for m in model.modules()}
+    model.__dict__["stop_training"] = False
     try:
         with ending_together(trainer), brought_back(module, trainer):
             trainer.fit(
@@ -184,7 +185,6 @@ def _run(trainer, module, model, group):
                 signal.signal(number, handler)
         for m, mode in was.items():
             m.training = mode
-        model.__dict__["stop_training"] = False
         module.done()
 
 

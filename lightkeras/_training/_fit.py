@@ -180,6 +180,9 @@ class Fit(LightningModel):
             self.__dict__["parts"] = parts
         if self.restart is not None:
             self.restart.fit_starts()
+        elif 0 <= self.trainer.max_epochs <= self.current_epoch:  # Lightning passes over it all
+            self.group.on_train_begin({})
+            self.group.on_train_end({})
 
     def _val_limit(self):
         limits = self.trainer.limit_val_batches

@@ -267,7 +267,7 @@ class TestStep(_Step):
     _name = "evaluation"
 
     def _body(self, x, y, w):
-        _, y_pred = self.model._loss_of(x, y, w)
+        _, y_pred = self.model._loss_of(x, y, w, training=False)
         if not _all_recordable(self.model):
             return self._returned(y_pred)
         self.model._update_metrics(x, y, y_pred, w)

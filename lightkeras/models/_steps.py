@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from contextlib import contextmanager
 from typing import Any
 
@@ -44,10 +45,37 @@ class Steps(Layer):
     _output_keys: Any
     loss: Any
     _penalties: tuple = ()  # (regularizer, view, parameter) of the weights that are trained
+    _tells_loss = True  # whether `compute_loss` takes `training`; one of the user's need not
     _attached: tuple = ()  # metrics set as attributes, found before the first step
 
+    train_function: Any = None
+    test_function: Any = None
+    predict_function: Any = None
+
     def _overrides(self, name):
-        return getattr(type(self), name) is not getattr(Steps, name)
+        """Whether a method is the user's; a step is also where the function around it is."""
+        kind = type(self)
+        if getattr(kind, name) is not getattr(Steps, name):
+            return True
+        if name not in _AROUND:
+            return False
+        make, function = _AROUND[name]
+        given = self.__dict__.get(function)
+        around = given is not None and getattr(given, "__func__", None) not in _AROUND_OURS
+        return around or getattr(kind, make) is not getattr(Steps, make)
+
+    def _own_step(self, mode):
+        """The user's step as a function of a batch's data; None where there is none."""
+        name = f"{mode}_step"
+        if not self._overrides(name):
+            return None
+        make, function = _AROUND[name]
+        if getattr(type(self), make) is not getattr(Steps, make):
+            made = getattr(self, make)()
+            around = getattr(self, function) or made
+        else:
+            around = getattr(self, function)
+        return getattr(self, name) if around is None else lambda data: around([data])
 
     # ---- metrics ------------------------------------------------------------------------------
 
@@ -100,17 +128,56 @@ class Steps(Layer):
         Returns:
             {name: value} to show and record.
         """
-        self._train_batch(*_data.unpack(data))
+        self._train_batch(*self._data_of(data, training=True))
         return self.get_metrics_result()
 
     def test_step(self, data):
         """One step of `evaluate` and of validation; override it where `train_step` needs it."""
-        self._test_batch(*_data.unpack(data))
+        self._test_batch(*self._data_of(data, training=False))
         return self.get_metrics_result()
+
+    def _data_of(self, data, training):
+        """`(x, y, w)` of a step's data; what nobody has prepared yet is prepared."""
+        given = _data.unpack(data)
+        compiled = self._compiled
+        if compiled.parts is None or (training and not getattr(compiled.optimizer, "built", True)):
+            self._prepare(OneBatch(*given), training)
+        return given
 
     def predict_step(self, data):
         """Outputs for one batch of `predict`."""
         return self(_data.unpack(data)[0])
+
+    def make_train_function(self, force=False):
+        """Set `train_function`, which takes a list with one batch's data to `train_step`.
+
+        `fit` calls it where a subclass overrides it, and then the function that it has set.
+        """
+        return self._make("train_function", self._train_on, force)
+
+    def make_test_function(self, force=False):
+        """Set `test_function`, likewise for `test_step`."""
+        return self._make("test_function", self._test_on, force)
+
+    def make_predict_function(self, force=False):
+        """Set `predict_function`, likewise for `predict_step`."""
+        return self._make("predict_function", self._predict_on, force)
+
+    def _make(self, name, function, force):
+        if getattr(self, name) is None or force:
+            self.__dict__[name] = function
+        return getattr(self, name)
+
+    def _train_on(self, data):
+        return self.train_step(data[0])
+
+    def _test_on(self, data):
+        with torch.no_grad():
+            return self.test_step(data[0])
+
+    def _predict_on(self, data):
+        with torch.no_grad():
+            return self.predict_step(data[0])
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The loss to minimize, with what layers and regularizers add."""
@@ -130,12 +197,13 @@ class Steps(Layer):
             terms += layer._added_losses
         return terms
 
-    def _loss_of(self, x, y, w):
+    def _loss_of(self, x, y, w, training=True):
         """(loss, outputs) of a batch; the loss is added to its mean."""
         run = self._compiled.run
         y_pred = self(x) if run is None else run(x)
+        more = {"training": training} if self._tells_loss else {}
         try:
-            loss = self.compute_loss(x, y, y_pred, w)
+            loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=w, **more)
         except (RuntimeError, IndexError, TypeError, AttributeError):
             reason = _checks.reason(self, y, y_pred)
             if reason is None:
@@ -172,7 +240,7 @@ class Steps(Layer):
         return False
 
     def _test_batch(self, x, y=None, w=None):
-        _, y_pred = self._loss_of(x, y, w)
+        _, y_pred = self._loss_of(x, y, w, training=False)
         self._update_metrics(x, y, y_pred, w)
 
     def _update_metrics(self, x, y, y_pred, w):
@@ -187,10 +255,10 @@ class Steps(Layer):
 
         `bare` is that of the batches: how x alone is passed on.
         """
-        if not self._overrides(f"{mode}_step"):
+        step = self._own_step(mode)
+        if step is None:
             plain = self._train_batch if mode == "train" else self._test_batch
             return compiled_step(self, mode, plain)
-        step = getattr(self, f"{mode}_step")
 
         def run(x, y=None, w=None):
             if pending:
@@ -226,6 +294,7 @@ class Steps(Layer):
             if not own_step and not any(p.requires_grad for p in self.parameters()):
                 _checks.warn_frozen(self)
         self.__dict__["_penalties"] = tuple(self._find_penalties())
+        self.__dict__["_tells_loss"] = _takes_training(self.compute_loss)
         self.__dict__["_attached"] = tuple(self._own_metrics())
         if compiled.jit and self.built:
             compiled.run = compiled.run or CompiledCall(self)
@@ -314,6 +383,19 @@ class Steps(Layer):
         finally:
             for p in trained if frozen else ():
                 p.requires_grad_(False)
+
+
+# What may stand around a step: who makes it, and where.
+_AROUND = {
+    f"{mode}_step": (f"make_{mode}_function", f"{mode}_function")
+    for mode in ("train", "test", "predict")
+}
+_AROUND_OURS = (Steps._train_on, Steps._test_on, Steps._predict_on)
+
+
+def _takes_training(compute_loss):
+    kinds = {p.name: p.kind for p in inspect.signature(compute_loss).parameters.values()}
+    return "training" in kinds or inspect.Parameter.VAR_KEYWORD in kinds.values()
 
 
 @contextmanager

@@ -334,7 +334,7 @@ class Trainable(Steps):
     def _evaluate(self, batches, group, shows=True):
         """Logs of one pass over `batches`; validation inside `fit` shows no progress of its own."""
         self.reset_metrics()
-        self.__dict__["_step_logs"] = None
+        self.__dict__.update(_step_logs=None, stop_evaluating=False)
         step, stride = _turns(batches.on(device_of(self)))
         group.on_test_begin({})
         run, hooks = self._run_step("test", batches.bare), group.wants_test_batches
@@ -348,6 +348,8 @@ class Trainable(Steps):
                 if shows:
                     group.progress(step + 1, self._logs)
                 step += stride
+                if self.stop_evaluating:
+                    break
         logs = self._logs() if stride == 1 else last_logs(self, step - stride + 1)
         group.on_test_end(logs)
         return logs
@@ -372,21 +374,24 @@ class Trainable(Steps):
         if world() > 1:
             agree("predict", batches)
         group = callback_list(callbacks, self, verbose, steps=batches.steps)
+        self.__dict__["stop_predicting"] = False
         group.on_predict_begin({})
         outputs = []
-        run, own = self._runner(), self._overrides("predict_step")
+        run, own = self._runner(), self._own_step("predict")
         hooks, bare = group.wants_predict_batches, batches.bare
         step, stride = _turns(batches.on(device_of(self)))
         with torch.no_grad(), training_mode(self, False), use_device(device_of(self)):
             for bx, by, bw in batches:
                 if hooks:
                     group.on_predict_batch_begin(step, {})
-                y_pred = self.predict_step(_data.pack(bx, by, bw, bare)) if own else run(bx)
+                y_pred = own(_data.pack(bx, by, bw, bare)) if own else run(bx)
                 outputs.append(map_structure(_to_host, y_pred))
                 if hooks:
                     group.on_predict_batch_end(step, {"outputs": outputs[-1]})
                 group.progress(step + 1, None)
                 step += stride
+                if self.stop_predicting:
+                    break
         if stride > 1:
             outputs = in_order(outputs)
         if not outputs:
@@ -463,8 +468,8 @@ class Trainable(Steps):
         _checks.check_inputs(self, OneBatch(x))
         with torch.no_grad(), training_mode(self, False), use_device(device_of(self)):
             x = _to(x, device_of(self))
-            own = self._overrides("predict_step")
-            y_pred = self.predict_step(_data.pack(x)) if own else self._runner()(x)
+            own = self._own_step("predict")
+            y_pred = own(_data.pack(x)) if own else self._runner()(x)
             return map_structure(_to_host, y_pred)
 
     # ---- Lightning ----------------------------------------------------------------------------

@@ -26,8 +26,7 @@ LAYER = {
         get_quantization_layer_structure""",
     ADAPTERS: "enable_lora lora_alpha lora_enabled lora_rank variable_serialization_spec",
     STATELESS: "stateless_call stateless_compute_loss get_state_tree set_state_tree",
-    ENGINE: """make_predict_function make_test_function make_train_function predict_function
-        test_function train_function symbolic_call supports_jit call_signature_parameters
+    ENGINE: """symbolic_call supports_jit call_signature_parameters
         rematerialized_call input_dtype""",
     "the parameters are torch's own: layer.parameters()": "torch_params",
     EXPORT: "export",

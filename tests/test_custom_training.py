@@ -1,0 +1,541 @@
+"""Training of one's own, as Keras's guides for torch write it: each program beside live Keras."""
+
+import numpy as np
+import pytest
+import torch
+from _beside import beside, seeded
+
+RNG = np.random.RandomState(0)
+X = RNG.rand(53, 4).astype("float32")
+Y = (X.sum(1, keepdims=True) * 2).astype("float32")
+W = RNG.rand(53).astype("float32")
+HOW = {"batch_size": 16, "epochs": 2, "verbose": 0, "shuffle": False}
+PROGRAMS = {}
+
+
+def program(fn):
+    PROGRAMS[fn.__name__] = fn
+    return fn
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_program(name):
+    beside(PROGRAMS[name])
+
+
+def ends(k):
+    """Inputs and outputs of a small model."""
+    x = k.Input((4,))
+    return x, k.layers.Dense(1, name="head")(k.layers.Dense(5, activation="tanh", name="hid")(x))
+
+
+def learn(model, loss, optimizer=None, weights=None):
+    """One update, as the guides do it."""
+    loss.backward()
+    weights = weights or model.trainable_weights[:]
+    gradients = [w.value.grad for w in weights]
+    with torch.no_grad():
+        (optimizer or model.optimizer).apply(gradients, weights)
+
+
+def outcome(model, *histories):
+    return [[named(h.history) for h in histories], model.get_weights()]
+
+
+def named(values):
+    """By name: logs that hold a dict of metrics are in another order in Keras."""
+    return dict(sorted(values.items()))
+
+
+# ---- train_step -------------------------------------------------------------------------------
+
+
+def stepping(k):
+    class Stepping(k.Model):
+        def train_step(self, data):
+            x, y = data[:2]  # from train_on_batch and test_on_batch Keras brings three
+            self.zero_grad()
+            y_pred = self(x, training=True)
+            loss = self.compute_loss(y=y, y_pred=y_pred)
+            learn(self, loss)
+            for metric in self.metrics:
+                if metric.name == "loss":
+                    metric.update_state(loss)
+                else:
+                    metric.update_state(y, y_pred)
+            return {m.name: m.result() for m in self.metrics}
+
+    return seeded(Stepping(*ends(k)))
+
+
+@program
+def a_step_of_ones_own(k):
+    model = stepping(k)
+    model.compile("adam", "mse", metrics=["mae"])
+    history = model.fit(X, Y, validation_data=(X[:20], Y[:20]), **HOW)
+    return [*outcome(model, history), model.evaluate(X, Y, verbose=0, return_dict=True)]
+
+
+@program
+def fit_twice_and_later_epochs(k):
+    model = stepping(k)
+    model.compile("adam", "mse", metrics=["mae"])
+    one = model.fit(X, Y, **HOW)
+    first, epochs = named(one.history), [one.epoch[:]]
+    two = model.fit(X, Y, **{**HOW, "initial_epoch": 2, "epochs": 5})
+    steps = int(model.optimizer.iterations)
+    return [first, epochs, named(two.history), two.epoch, steps, model.get_weights()]
+
+
+@program
+def metrics_made_by_hand(k):
+    class Low(k.Model):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.loss_seen = k.metrics.Mean(name="loss")
+            self.mae_seen = k.metrics.MeanAbsoluteError(name="mae")
+            self.loss_fn = k.losses.MeanSquaredError()
+
+        def train_step(self, data):
+            x, y = data
+            self.zero_grad()
+            y_pred = self(x, training=True)
+            loss = self.loss_fn(y, y_pred)
+            learn(self, loss)
+            self.loss_seen.update_state(loss)
+            self.mae_seen.update_state(y, y_pred)
+            return {"loss": self.loss_seen.result(), "mae": self.mae_seen.result()}
+
+        @property
+        def metrics(self):
+            return [self.loss_seen, self.mae_seen]
+
+    model = seeded(Low(*ends(k)))
+    model.compile(optimizer="adam")
+    names = [m.name for m in model.metrics]
+    return [names, *outcome(model, model.fit(X, Y, **HOW), model.fit(X, Y, **HOW))]
+
+
+@program
+def weights_of_samples(k):
+    class Weighted(k.Model):
+        def train_step(self, data):
+            x, y, w = k.utils.unpack_x_y_sample_weight(data)
+            self.zero_grad()
+            y_pred = self(x, training=True)
+            loss = self.compute_loss(y=y, y_pred=y_pred, sample_weight=w)
+            learn(self, loss)
+            for metric in self.metrics:
+                if metric.name == "loss":
+                    metric.update_state(loss)
+                else:
+                    metric.update_state(y, y_pred, sample_weight=w)
+            return {m.name: m.result() for m in self.metrics}
+
+    model = seeded(Weighted(*ends(k)))
+    model.compile("adam", "mse", metrics=["mae"])
+    return outcome(model, model.fit(X, Y, sample_weight=W, **HOW), model.fit(X, Y, **HOW))
+
+
+@program
+def an_evaluation_of_ones_own(k):
+    class Tested(k.Model):
+        def test_step(self, data):
+            x, y = data[:2]
+            y_pred = self(x, training=False)
+            loss = self.compute_loss(y=y, y_pred=y_pred)
+            for metric in self.metrics:
+                if metric.name == "loss":
+                    metric.update_state(loss)
+                else:
+                    metric.update_state(y, y_pred)
+            return {m.name: m.result() for m in self.metrics}
+
+    model = seeded(Tested(*ends(k)))
+    model.compile(loss="mse", metrics=["mae"])
+    return [
+        model.evaluate(X, Y, batch_size=16, verbose=0),
+        named(model.evaluate(X, Y, batch_size=16, verbose=0, return_dict=True)),
+        named(model.test_on_batch(X, Y, return_dict=True)),
+    ]
+
+
+@program
+def training_and_evaluation_on_batches(k):
+    model = stepping(k)
+    model.compile("adam", "mse", metrics=["mae"])
+    found = [model.train_on_batch(X[i : i + 10], Y[i : i + 10]) for i in (0, 10, 20)]
+    return [found, named(model.train_on_batch(X, Y, return_dict=True)), model.test_on_batch(X, Y)]
+
+
+@program
+def predictions_of_ones_own(k):
+    class Doubling(k.Model):
+        def predict_step(self, data):
+            y_pred = super().predict_step(data)
+            return {"once": y_pred, "twice": 2 * y_pred}
+
+    model = seeded(Doubling(*ends(k)))
+    return [model.predict(X, batch_size=16, verbose=0), model.predict_on_batch(X[:3])]
+
+
+@program
+def around_the_usual_step(k):
+    class Around(k.Model):
+        def train_step(self, data):
+            logs = super().train_step(data)
+            return {**logs, "twice": 2 * logs["loss"]}
+
+        def test_step(self, data):
+            return {**super().test_step(data), "one": 1.0}
+
+    model = seeded(Around(*ends(k)))
+    model.compile("adam", "mse", metrics=["mae"])
+    return outcome(model, model.fit(X, Y, validation_data=(X, Y), **HOW))
+
+
+# ---- compute_loss, compute_metrics ------------------------------------------------------------
+
+
+@program
+def a_loss_of_ones_own(k):
+    class Own(k.Model):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.loss_seen = k.metrics.Mean(name="loss")
+
+        def compute_loss(self, x, y, y_pred, sample_weight, training=True):
+            loss = k.ops.mean((y_pred - y) ** 2)
+            loss = loss + k.ops.sum(self.losses) if self.losses else loss
+            self.loss_seen.update_state(loss)
+            return loss
+
+        def reset_metrics(self):
+            self.loss_seen.reset_state()
+
+        @property
+        def metrics(self):
+            return [self.loss_seen]
+
+    x = k.Input((4,))
+    h = k.layers.ActivityRegularization(0.01)(k.layers.Dense(5, activation="tanh")(x))
+    model = seeded(Own(x, k.layers.Dense(1, kernel_regularizer="l2")(h)))
+    model.compile(optimizer="rmsprop")
+    return [*outcome(model, model.fit(X, Y, **HOW)), model.evaluate(X, Y, verbose=0)]
+
+
+@program
+def a_loss_without_training(k):
+    class Old(k.Model):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
+            return 3 * super().compute_loss(x, y, y_pred, sample_weight)
+
+    model = seeded(Old(*ends(k)))
+    model.compile("sgd", "mse", metrics=["mae"])
+    return [*outcome(model, model.fit(X, Y, **HOW)), model.evaluate(X, Y, verbose=0)]
+
+
+@program
+def a_loss_that_knows_whether_it_trains(k):
+    class Knows(k.Model):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            loss = super().compute_loss(x, y, y_pred, sample_weight, training)
+            return loss if training else 10 * loss
+
+    model = seeded(Knows(*ends(k)))
+    model.compile("sgd", "mse")
+    return [
+        *outcome(model, model.fit(X, Y, validation_data=(X, Y), **HOW)),
+        model.evaluate(X, Y, verbose=0),
+        model.test_on_batch(X, Y),
+    ]
+
+
+@program
+def metrics_of_ones_own(k):
+    class Measured(k.Model):
+        def compute_metrics(self, x, y, y_pred, sample_weight=None):
+            result = super().compute_metrics(x, y, y_pred, sample_weight)
+            self.largest.update_state(k.ops.max(y_pred))
+            return {**result, "largest": self.largest.result()}
+
+    model = seeded(Measured(*ends(k)))
+    model.largest = k.metrics.Mean(name="largest")
+    model.compile("adam", "mse", metrics=["mae"])
+    found = outcome(model, model.fit(X, Y, validation_data=(X, Y), **HOW))
+    return [*found, model.evaluate(X, Y, verbose=0, return_dict=True)]
+
+
+# ---- make_*_function --------------------------------------------------------------------------
+
+
+def counting(k, kind):
+    """A model whose functions count, made in one of the ways that scripts have."""
+
+    class Counting(k.Model):
+        def make_train_function(self, force=False):
+            if self.train_function is not None and not force:
+                return self.train_function
+            super().make_train_function(force=force)
+            usual = self.train_function
+
+            def function(data):
+                self.calls.append("train")
+                return usual(data) if kind == "around" else self.train_step(data[0])
+
+            self.train_function = function
+            return self.train_function
+
+        def make_test_function(self, force=False):
+            def function(data):
+                self.calls.append("test")
+                return {**self.test_step(data[0]), "three": 3.0}
+
+            self.test_function = function
+
+        def make_predict_function(self, force=False):
+            def function(data):
+                self.calls.append("predict")
+                return self.predict_step(data[0]) + 1
+
+            self.predict_function = function
+
+    model = seeded(Counting(*ends(k)))
+    model.calls = []
+    return model
+
+
+def _functions(kind):
+    def run(k):
+        model = counting(k, kind)
+        model.compile("adam", "mse", metrics=["mae"])
+        found = outcome(model, model.fit(X, Y, validation_data=(X[:20], Y[:20]), **HOW))
+        found += [model.evaluate(X, Y, verbose=0, return_dict=True), model.predict(X, verbose=0)]
+        found += [model.train_on_batch(X, Y), model.test_on_batch(X, Y, return_dict=True)]
+        found += [model.predict_on_batch(X[:2]), model.predict(X[:3], verbose=0)]
+        return [*found, list(model.calls)]
+
+    return run
+
+
+PROGRAMS["functions around"] = _functions("around")
+PROGRAMS["functions of their own"] = _functions("own")
+
+
+@program
+def functions_called_by_hand(k):
+    model = seeded(k.Model(*ends(k)))
+    model.compile("adam", "mse", metrics=["mae"])
+    batch = (torch.from_numpy(X), torch.from_numpy(Y))
+    model.make_train_function()
+    logs = [{n: float(v) for n, v in model.train_function([batch]).items()}]
+    model.make_test_function()
+    logs.append({n: float(v) for n, v in model.test_function([batch]).items()})
+    model.make_predict_function()
+    outputs = model.predict_function([batch])
+    history = model.fit(X, Y, **HOW)
+    model.train_function = None  # as scripts do after they have frozen a layer
+    return [logs, outputs, *outcome(model, history, model.fit(X, Y, **HOW))]
+
+
+# ---- several optimizers -----------------------------------------------------------------------
+
+
+def gan(k):
+    """The GAN of the guides, small, on vectors instead of images."""
+
+    class GAN(k.Model):
+        def __init__(self, discriminator, generator, latent):
+            super().__init__()
+            self.discriminator, self.generator, self.latent = discriminator, generator, latent
+            self.d_seen = k.metrics.Mean(name="d_loss")
+            self.g_seen = k.metrics.Mean(name="g_loss")
+            self.draw = np.random.RandomState(5)  # the numbers of a SeedGenerator differ
+            self.built = True
+
+        @property
+        def metrics(self):
+            return [self.d_seen, self.g_seen]
+
+        def compile(self, d_optimizer, g_optimizer, loss_fn):
+            super().compile()
+            self.d_optimizer, self.g_optimizer = d_optimizer, g_optimizer
+            self.loss_fn = loss_fn
+
+        def noise(self, n):
+            return torch.tensor(self.draw.normal(size=(n, self.latent)), dtype=torch.float32)
+
+        def train_step(self, real):
+            real = real[0] if isinstance(real, (tuple, list)) else real
+            n = real.shape[0]
+            noise = self.noise(n)
+            both = torch.concat([self.generator(noise), real], axis=0)
+            labels = torch.concat([torch.ones((n, 1)), torch.zeros((n, 1))], axis=0)
+            self.zero_grad()
+            d_loss = self.loss_fn(labels, self.discriminator(both))
+            learn(self, d_loss, self.d_optimizer, self.discriminator.trainable_weights)
+            noise = self.noise(n)
+            self.zero_grad()
+            g_loss = self.loss_fn(torch.zeros((n, 1)), self.discriminator(self.generator(noise)))
+            learn(self, g_loss, self.g_optimizer, self.generator.trainable_weights)
+            self.d_seen.update_state(d_loss)
+            self.g_seen.update_state(g_loss)
+            return {"d_loss": self.d_seen.result(), "g_loss": self.g_seen.result()}
+
+    layers = k.layers
+    discriminator = k.Sequential([k.Input((4,)), layers.Dense(6, activation="relu"),
+                                  layers.Dense(1)])  # fmt: skip
+    generator = k.Sequential([k.Input((3,)), layers.Dense(6, activation="relu"), layers.Dense(4)])
+    model = GAN(seeded(discriminator, 1), seeded(generator, 2), 3)
+    model.compile(
+        d_optimizer=k.optimizers.Adam(0.003),
+        g_optimizer=k.optimizers.Adam(0.001),
+        loss_fn=k.losses.BinaryCrossentropy(from_logits=True),
+    )
+    return model
+
+
+@program
+def two_optimizers(k):
+    model = gan(k)
+    histories = [model.fit(X, **HOW), model.fit(X, **{**HOW, "initial_epoch": 2, "epochs": 4})]
+    steps = [int(o.iterations) for o in (model.d_optimizer, model.g_optimizer)]
+    return [
+        [h.history for h in histories],
+        steps,
+        model.discriminator.get_weights(),
+        model.generator.get_weights(),
+    ]
+
+
+# ---- accumulated gradients --------------------------------------------------------------------
+
+
+@program
+def gradients_added_up_by_the_optimizer(k):
+    model = stepping(k)
+    model.compile(k.optimizers.Adam(0.01, gradient_accumulation_steps=3), "mse", metrics=["mae"])
+    return outcome(model, model.fit(X, Y, **HOW), model.fit(X, Y, **HOW))
+
+
+@program
+def gradients_added_up_by_hand(k):
+    class Adding(k.Model):
+        seen = 0
+
+        def train_step(self, data):
+            x, y = data
+            y_pred = self(x, training=True)
+            loss = self.compute_loss(y=y, y_pred=y_pred) / 2
+            if self.seen % 2 == 0:
+                self.zero_grad()
+            self.seen += 1
+            if self.seen % 2:
+                loss.backward()
+            else:
+                learn(self, loss)
+            for metric in self.metrics:
+                if metric.name == "loss":
+                    metric.update_state(2 * loss)
+                else:
+                    metric.update_state(y, y_pred)
+            return {m.name: m.result() for m in self.metrics}
+
+    model = seeded(Adding(*ends(k)))
+    model.compile("sgd", "mse", metrics=["mae"])
+    return outcome(model, model.fit(X, Y, **HOW), model.fit(X, Y, **HOW))
+
+
+# ---- fit after load ---------------------------------------------------------------------------
+
+
+@program
+def fit_after_load(k):
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        model = seeded(k.Model(*ends(k)))
+        model.compile("adam", "mse", metrics=["mae"])
+        first = dict(model.fit(X, Y, **HOW).history)
+        model.save(f"{folder}/m.keras")
+        again = k.saving.load_model(f"{folder}/m.keras")
+        later = {**HOW, "initial_epoch": 2, "epochs": 4}
+        one, two = model.fit(X, Y, **later), again.fit(X, Y, **later)
+    same = [np.array_equal(a, b) for a, b in
+            zip(model.get_weights(), again.get_weights(), strict=True)]  # fmt: skip
+    steps = [int(m.optimizer.iterations) for m in (model, again)]
+    return [first, one.history, two.history, two.epoch, steps, same, again.get_weights()]
+
+
+# ---- the guide to callbacks -------------------------------------------------------------------
+
+
+@program
+def a_stop_at_the_smallest_loss(k):
+    class AtTheMinimum(k.callbacks.Callback):
+        def __init__(self, patience=0):
+            super().__init__()
+            self.patience, self.best_weights = patience, None
+
+        def on_train_begin(self, logs=None):
+            self.wait, self.stopped, self.best = 0, 0, np.inf
+
+        def on_epoch_end(self, epoch, logs=None):
+            if np.less(logs.get("loss"), self.best):
+                self.best, self.wait = logs["loss"], 0
+                self.best_weights = self.model.get_weights()
+                return
+            self.wait += 1
+            if self.wait >= self.patience:
+                self.stopped = epoch
+                self.model.stop_training = True
+                self.model.set_weights(self.best_weights)
+
+    model, callback = seeded(k.Model(*ends(k))), AtTheMinimum(1)
+    model.compile(k.optimizers.SGD(0.6), "mse", metrics=["mae"])
+    history = model.fit(X, Y, **{**HOW, "epochs": 20}, callbacks=[callback])
+    return [*outcome(model, history), callback.stopped, callback.wait, model.stop_training]
+
+
+@program
+def rates_of_a_table(k):
+    table = {0: 0.05, 2: 0.01, 3: 0.005}
+    rates = []
+
+    class Rates(k.callbacks.Callback):
+        def __init__(self, schedule):
+            super().__init__()
+            self.schedule = schedule
+
+        def on_epoch_begin(self, epoch, logs=None):
+            if not hasattr(self.model.optimizer, "learning_rate"):
+                raise ValueError('Optimizer must have a "learning_rate" attribute.')
+            now = self.model.optimizer.learning_rate
+            self.model.optimizer.learning_rate = self.schedule(epoch, now)
+            rates.append(float(self.model.optimizer.learning_rate))
+
+    model = seeded(k.Model(*ends(k)))
+    model.compile(k.optimizers.RMSprop(0.1), "mse")
+    callback = Rates(lambda epoch, rate: table.get(epoch, rate))
+    return [*outcome(model, model.fit(X, Y, **{**HOW, "epochs": 5}, callbacks=[callback])), rates]
+
+
+@program
+def losses_of_batches(k):
+    seen = []
+
+    class Losses(k.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(["train", batch, logs["loss"]])
+
+        def on_test_batch_end(self, batch, logs=None):
+            seen.append(["test", batch, logs["loss"]])
+
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(["epoch", epoch, logs["loss"], logs["mean_absolute_error"]])
+
+    model = seeded(k.Model(*ends(k)))
+    model.compile("rmsprop", "mse", metrics=["mean_absolute_error"])
+    model.fit(X, Y, **HOW, callbacks=[Losses()])
+    model.evaluate(X, Y, batch_size=16, verbose=0, callbacks=[Losses()])
+    return seen
