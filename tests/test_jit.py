@@ -321,3 +321,33 @@ def test_predict_gives_a_tree_and_new_weights_count(interpreted):
     assert len(interpreted) == 1 and set(found) == {"a", "b"}
     model.set_weights([np.zeros_like(w) for w in model.get_weights()])
     assert not model.predict_on_batch(X[:4])["a"].any()
+
+
+@needs_compiler
+def test_an_lstm_stays_one_kernel(monkeypatch):
+    """However long: not a dozen operations for each step of time."""
+    sequences = RNG.normal(size=(70, 200, 6)).astype("float32")
+    lengths = []
+
+    def counted(graph, arguments, compiled=_jit._compiled):
+        lengths.append(len(graph.graph.nodes))
+        return compiled(graph, arguments)
+
+    monkeypatch.setattr(_jit, "_compiled", counted)
+    kinds = [layers.LSTM(4, return_sequences=True), layers.Bidirectional(layers.LSTM(3))]
+    configs = [(type(kind), kind.get_config()) for kind in kinds]
+
+    def make():
+        stack = [kind.from_config(config) for kind, config in configs]
+        model = lk.Sequential([lk.Input((200, 6)), *stack, layers.Dense(3, "softmax")])
+        return model, {"optimizer": "adam", "loss": "sparse_categorical_crossentropy"}
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plain, compiled = (trained(make, sequences, Y, jit) for jit in (False, True))
+        outputs = [
+            run[3].predict(sequences[:32], batch_size=8, verbose=0) for run in (plain, compiled)
+        ]
+    assert len(lengths) == 2 and max(lengths) < 400  # of training and of prediction
+    same(plain, compiled, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(*outputs, rtol=1e-4, atol=1e-5)

@@ -20,12 +20,13 @@ from torch.overrides import TorchFunctionMode
 from lightkeras._config import _outside
 from lightkeras._tree import flatten, map_structure, pack
 from lightkeras.metrics._torchmetrics import TorchMetric
+from lightkeras.models._fused import keep_fused
 from lightkeras.random import SeedGenerator
 
 __all__ = ["CompiledCall", "compiled_step"]
 
 _OPTIONS = {"fallback_random": True}  # random numbers are drawn as without compilation
-_LARGEST = 4000  # operations; more (long unrolled recurrences) compile for minutes
+_LARGEST = 1500  # operations; more (long unrolled recurrences) compile for minutes
 
 
 class CompiledCall:
@@ -184,9 +185,9 @@ class _Step:
             return list(outputs)
 
         self._before()
-        # Without oneDNN: its LSTM is one operation, which the compiler does not know.
-        with _NoReads(), _without_call(self.model._compiled), _without_onednn():
+        with _NoReads(), _without_call(self.model._compiled):
             graph = make_fx(step)(*self.state, *leaves, *self.numbers)
+        keep_fused(graph)
         self.model.clear_losses()
         if len(graph.graph.nodes) > _LARGEST:
             raise RuntimeError(f"a step of {len(graph.graph.nodes)} operations is too long")
@@ -340,15 +341,6 @@ def _writes_elsewhere(graph):
 
 def _hashable(value):
     return value if isinstance(value, torch.fx.Node) else None
-
-
-@contextmanager
-def _without_onednn():
-    before = torch.backends.mkldnn.set_flags(_enabled=False)
-    try:
-        yield
-    finally:
-        torch.backends.mkldnn.set_flags(_enabled=before[0])
 
 
 def _state_in_python(model):
