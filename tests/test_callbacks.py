@@ -543,7 +543,7 @@ def test_checkpoint_with_old_period(tmp_path, period, saved):
         ),
         ("best.h5", False, "best.keras"),
         ("best.h5", True, "best.weights.h5"),
-        ("cp-{epoch:04d}.ckpt", True, "cp-{epoch:04d}.weights.h5"),
+        ("cp-{epoch:04d}.pth", True, "cp-{epoch:04d}.weights.h5"),
         ("ckpt", False, "ckpt.keras"),
         ("w.{epoch:02d}-{loss:.2f}", True, "w.{epoch:02d}-{loss:.2f}.weights.h5"),
     ],

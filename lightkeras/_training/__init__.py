@@ -23,7 +23,7 @@ from lightkeras._training._quiet import quiet
 from lightkeras._training._returned import brought_back
 from lightkeras._tree import flatten
 from lightkeras.callbacks._base import callback_list
-from lightkeras.callbacks.backup import finished, with_backup
+from lightkeras.callbacks.backup import finished, is_ckpt, with_backup
 
 __all__ = ["LightningModel", "fit"]
 
@@ -83,7 +83,7 @@ def fit(
         validation_freq: Every so many epochs, or a list of epochs.
         trainer: A Trainer to use, or None to make one from `flags`.
         flags: Trainer flags.
-        resume: None, "auto" or a folder for a backup.
+        resume: None, "auto", a folder for a backup, or a `.ckpt` file to go on from.
     """
     flags = dict(flags)
     epochs = flags.pop("max_epochs", None) or epochs
@@ -121,7 +121,7 @@ def fit(
         )
         trainer.fit_loop.epoch_progress.current.processed = initial_epoch
         trainer.fit_loop.epoch_progress.current.completed = initial_epoch
-        _run(trainer, module, model, group)
+        _run(trainer, module, model, group, resume if is_ckpt(resume) else None)
     if module.restart is not None:
         finished(module.restart.callback)
     return group._history
@@ -155,7 +155,7 @@ def _limited(train, trainer):
     return here
 
 
-def _run(trainer, module, model, group):
+def _run(trainer, module, model, group, ckpt):
     """`trainer.fit`, with Keras's behaviour where it ends early."""
     handlers = {}
     if _in_main_thread():
@@ -164,9 +164,7 @@ def _run(trainer, module, model, group):
     model.__dict__["stop_training"] = False
     try:
         with ending_together(trainer), brought_back(module, trainer):
-            trainer.fit(
-                module, train_dataloaders=module.train_loader(), val_dataloaders=module.val_loader()
-            )
+            trainer.fit(module, module.train_loader(), module.val_loader(), ckpt_path=ckpt)
     except SystemExit as error:
         # Lightning turns Ctrl-C into the end of the process; a notebook wants to go on.
         if trainer.state.status == "interrupted" and error.code == 1:

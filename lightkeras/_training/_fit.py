@@ -10,12 +10,14 @@ import torch
 from lightkeras import _data
 from lightkeras._device import use_device
 from lightkeras._together import keep_sums
+from lightkeras._training._checkpoints import Ckpt, complete, prepare, put_back_ckpt
 from lightkeras._training._lightning import LightningModel, scaled
 from lightkeras._training._loaders import TOKEN, Chunk, Loader, Once
 from lightkeras._training._parts import Parts
 from lightkeras._training._quiet import quiet
 from lightkeras._training._restart import NEVER, restart_of
 from lightkeras._training._returned import write
+from lightkeras.callbacks.checkpoint import ModelCheckpoint
 
 __all__ = ["Fit", "shown_steps"]
 
@@ -35,6 +37,9 @@ class Fit(LightningModel):
         state["parts"] = None  # of batches, where there are several processes
         state["val_logs"] = {}
         state["last_logs"] = {}
+        state["epoch_logs"] = {}  # of the epoch that callbacks are being told of
+        state["told"] = None  # how many of them are, while one of them writes a `.ckpt`
+        state["loaded"] = None  # from a `.ckpt`, and not put back yet
         state["val_epochs"] = None if isinstance(validation_freq, int) else set(validation_freq)
         own = model._overrides("train_step")
         # A train_step of the user's calls backward and the optimizer itself.
@@ -88,6 +93,9 @@ class Fit(LightningModel):
             step += 1
             count += 1
             if hooks:
+                self.__dict__["step"] = step
+                self._count(count)
+                count = 0
                 group.on_train_batch_end(step - 1, model._logs())
                 if model.stop_training:
                     break
@@ -168,8 +176,17 @@ class Fit(LightningModel):
         if self.restart is not None:
             self.restart.open()
 
+    def on_save_checkpoint(self, checkpoint):
+        complete(self, checkpoint)
+
+    def on_load_checkpoint(self, checkpoint):
+        prepare(self, checkpoint)
+
     def on_fit_start(self):
         device = self.device
+        for callback in self.group.callbacks:
+            if isinstance(callback, ModelCheckpoint):
+                callback._ckpt = Ckpt(self, callback)
         if self.val_batches is not None:
             self.val_batches.on(device)
             self.val_batches.limit(shown_steps(self.val_batches.steps, self._val_limit()))
@@ -193,6 +210,7 @@ class Fit(LightningModel):
         if self.parts is not None:
             self.parts.begin(own_step=not self.automatic_optimization)
         self.group.on_train_begin({})
+        put_back_ckpt(self)
         if self.restart is not None:
             self.restart.listen()
 
@@ -222,9 +240,11 @@ class Fit(LightningModel):
         self.train_batches.end()
         if self.parts is not None:
             self.parts.same_buffers()
+        self.__dict__["epoch_logs"] = logs
         self.group.on_epoch_end(self.current_epoch, logs)
         self.__dict__["last_logs"] = logs
-        self._tell(logs)
+        told = self.val_logs if self.val_epochs is None else ()  # when validation ended
+        self._tell({name: value for name, value in logs.items() if name not in told})
         scheduler = self.lr_schedulers()
         if scheduler is not None and not self.automatic_optimization:  # else Lightning steps it
             self.lr_scheduler_step(scheduler, logs.get("loss") if self._plateau() else None)
@@ -318,6 +338,9 @@ class Fit(LightningModel):
     def done(self):
         """Let go of the Trainer, of hooks, and of threads that read ahead."""
         self._trainer = None
+        for callback in self.group.callbacks:
+            if isinstance(callback, ModelCheckpoint):
+                callback._ckpt = None
         if self.parts is not None:
             self.parts.end()
         for batches in (self.train_batches, self.val_batches):

@@ -13,7 +13,15 @@ from lightkeras._tree import map_structure
 from lightkeras.metrics._torchmetrics import TorchMetric
 from lightkeras.optimizers import parameter_of
 
-__all__ = ["data_of", "own_part", "put_back", "put_back_callbacks", "put_back_own", "shared_part"]
+__all__ = [
+    "callback_states",
+    "data_of",
+    "own_part",
+    "put_back",
+    "put_back_callbacks",
+    "put_back_own",
+    "shared_part",
+]
 
 
 def _generators(fit):
@@ -42,8 +50,8 @@ def shared_part(fit):
         "states": {n: packed(s, n) for n, s in _recurrent_states(model)},
         "optimizers": {n: _optimizer_state(model, o) for n, o in _optimizers(model)},
         "scheduler": scheduler and packed(scheduler.state_dict(), "the scheduler's state"),
-        "callbacks": _callback_states(fit.group.callbacks),
-        "lightning": _callback_states(trainer.callbacks),
+        "callbacks": callback_states(fit.group.callbacks),
+        "lightning": callback_states(trainer.callbacks),
         "precision": packed(precision, "the precision plugin's state"),
         "progress": _progress(trainer),
         "logs": packed([fit.val_logs, fit.last_logs], "logs"),
@@ -89,7 +97,8 @@ def _keyed(callbacks):
         yield f"{name} {seen[name]}", callback
 
 
-def _callback_states(callbacks):
+def callback_states(callbacks):
+    """{key: state} of those that have one."""
     found = {}
     for key, callback in _keyed(callbacks):
         state = callback.state_dict() if hasattr(callback, "state_dict") else None

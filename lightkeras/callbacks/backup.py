@@ -81,6 +81,9 @@ def with_backup(callbacks, resume):
             f"fit() got resume={resume!r}. It takes 'auto', or the name of a folder for the "
             "backup. Type resume='auto'."
         )
+    if is_ckpt(resume):
+        _check_ckpt(resume, given)
+        return callbacks
     if given and resume != "auto":
         raise ValueError(
             f"fit() got resume={resume!r} and BackupAndRestore({given[0].backup_dir!r}). One says "
@@ -91,6 +94,25 @@ def with_backup(callbacks, resume):
     callback = BackupAndRestore(_automatic() if resume == "auto" else resume)
     callback._number = _finished if resume == "auto" else None
     return [*callbacks, callback]
+
+
+def is_ckpt(resume):
+    """Whether `fit(resume=...)` was given a `.ckpt` file to go on from."""
+    return isinstance(resume, (str, os.PathLike)) and os.fspath(resume).endswith(".ckpt")
+
+
+def _check_ckpt(resume, given):
+    name = os.fspath(resume)
+    if given:
+        raise ValueError(
+            f"fit() got resume={name!r} and BackupAndRestore({given[0].backup_dir!r}), which both "
+            "say where to begin. One is accepted. Leave the other out."
+        )
+    if not os.path.isfile(name):
+        raise FileNotFoundError(
+            f"fit() got resume={name!r}, and there is no such file. It takes a .ckpt file of "
+            "Lightning's, or the name of a folder for backups. Check the path."
+        )
 
 
 _finished = 0  # how many calls of `fit(resume="auto")` have come to their end in this process

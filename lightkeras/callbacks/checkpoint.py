@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import string
 import warnings
+from contextlib import suppress
+from typing import Any
 
 from lightkeras._config import _Every, warn_old
 from lightkeras._ranks import is_chief
@@ -13,16 +16,17 @@ from lightkeras.callbacks._monitor import _Monitor, log_name
 
 __all__ = ["ModelCheckpoint"]
 
-# What `save` and `save_weights` write, the first of each being what old names turn into.
-_FORMATS = {False: (".keras",), True: (".weights.h5", ".safetensors")}
-_OLD_SUFFIXES = (".h5", ".hdf5", ".hdf", ".tf", ".ckpt", ".pt", ".pth", ".weights")
+# What `save`, `save_weights` and Lightning write; old names turn into the first of each.
+_FORMATS = {False: (".keras", ".ckpt"), True: (".weights.h5", ".safetensors", ".ckpt")}
+_OLD_SUFFIXES = (".h5", ".hdf5", ".hdf", ".tf", ".pt", ".pth", ".weights")
 
 
 class ModelCheckpoint(_Monitor):
     """Saves the model after every epoch, every few batches, or when it is the best so far.
 
     Args:
-        filepath: Name of the file: `.keras`, for weights alone `.weights.h5` or `.safetensors`.
+        filepath: Name of the file: `.keras`, for weights alone `.weights.h5` or `.safetensors`;
+            `.ckpt` is a checkpoint of Lightning's, with the state of the training.
             It may hold `{epoch:02d}` (counted from 1), `{batch}` and names of values:
             "{epoch:02d}-{val_loss:.2f}.keras". Folders that are missing are made.
         monitor: Name of the value that says which model is best.
@@ -37,15 +41,26 @@ class ModelCheckpoint(_Monitor):
         ValueError: an argument is not allowed; before training: `monitor` or a name in
             `filepath` will not be in the logs.
 
+    Attributes:
+        best_model_path: The file with the best of the saved models, of those that are still
+            there; the last one where `monitor` has no value. "" before the first.
+        best_model_score: The value of `monitor` of that model, or None.
+        last_model_path: The file written last.
+
     Names of older Keras (`weights.hdf5`) get a suffix of today, with a warning that says which.
-    Only the first of several processes writes.
+    Only the first of several processes writes. From a `.ckpt` a Trainer of one's own goes on:
+    `Trainer(...).fit(model.to_lightning(), data, ckpt_path=...)`.
 
     >>> ModelCheckpoint("run/{epoch:02d}-{val_loss:.2f}.keras").filepath
     'run/{epoch:02d}-{val_loss:.2f}.keras'
     """
 
     _known = None  # names of values, if training has told them
-    _kept = ("best", "_epochs_since_saving", "_batches_since_saving", "_last_batch", "_epoch")
+    _ckpt: Any = None  # what writes `.ckpt` files, while `fit` runs
+    _kept = (
+        *("best", "best_model_path", "best_model_score", "last_model_path"),
+        *("_epochs_since_saving", "_batches_since_saving", "_last_batch", "_epoch"),
+    )
 
     def __init__(
         self,
@@ -77,6 +92,9 @@ class ModelCheckpoint(_Monitor):
         self._batches_since_saving = 0
         self._last_batch = None
         self._epoch = 0
+        self.best_model_path = ""
+        self.best_model_score = None
+        self.last_model_path = ""
 
     # ---- before training ------------------------------------------------------------------------
 
@@ -148,6 +166,8 @@ class ModelCheckpoint(_Monitor):
             if not self._expected:
                 raise self._unknown(logs)
             return  # an epoch without validation
+        if self._ckpt is not None:
+            value = self._ckpt.same(value)
         was = "nothing" if self.best is None else f"{self.best:.5f}"
         if self._is_improvement(value, self.best):
             self.best = value
@@ -159,7 +179,20 @@ class ModelCheckpoint(_Monitor):
 
     def _save(self, epoch, batch, logs, why):
         path = self._path(epoch, batch, logs)
-        if path is None or not is_chief():
+        if path is None:
+            return
+        self._note(path, logs)  # first: it belongs to the state that a `.ckpt` holds
+        if not path.endswith(".ckpt"):
+            self._write(path)
+        elif self._ckpt is not None:
+            self._ckpt.write(path, bool(self.save_weights_only))
+        else:
+            raise self._no_trainer(path)
+        if self.verbose > 0:
+            self._say(f"Epoch {epoch + 1}: {why}saved {path}")
+
+    def _write(self, path):
+        if not is_chief():
             return
         if os.path.isdir(path):
             raise IsADirectoryError(
@@ -169,8 +202,23 @@ class ModelCheckpoint(_Monitor):
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         write = self.model.save_weights if self.save_weights_only else self.model.save
         write(path, overwrite=True)
-        if self.verbose > 0:
-            self._say(f"Epoch {epoch + 1}: {why}saved {path}")
+
+    def _no_trainer(self, path):
+        return ValueError(
+            f"ModelCheckpoint cannot write {path!r}: a .ckpt file holds the state of Lightning's "
+            "Trainer, and only fit() has one. Elsewhere the model can be saved. Type filepath="
+            f"{path.removesuffix('.ckpt') + self._formats[0]!r}."
+        )
+
+    def _note(self, path, logs):
+        """Keep in mind where the best of what was written lies."""
+        self.last_model_path, score, better = path, None, self.best_model_score is None
+        with suppress(ValueError):  # no number, or nobody says which are better: it is the last
+            score = self._value(logs)
+            score = None if score is None or math.isnan(score) else score
+            better |= score is not None and self._is_improvement(score, self.best_model_score)
+        if better or path == self.best_model_path:  # else what was best there is no more
+            self.best_model_path, self.best_model_score = path, score
 
     @property
     def _formats(self):

@@ -63,6 +63,9 @@ class EarlyStopping(_Monitor):
         self.best_epoch = 0
         self._best_state = None  # a state_dict; it stays on the device of the model
 
+    wait_count = property(lambda self: self.wait, doc="`wait`, as Lightning calls it.")
+    best_score = property(lambda self: self.best, doc="`best`, as Lightning calls it.")
+
     @property
     def best_weights(self):
         """The best weights as `get_weights` gives them; None as long as there are none."""

@@ -375,7 +375,7 @@ class Model(Older, Trainable):
         """Read weights written by `save_weights` or `save`, all or nothing.
 
         Args:
-            filepath: A `.weights.h5`, `.safetensors` or `.keras` file.
+            filepath: A `.weights.h5`, `.safetensors` or `.keras` file, or a `.ckpt` of Lightning's.
             skip_mismatch: Leave weights alone that are missing or have another shape.
             objects_to_skip: Layers to leave alone.
             check_finite: Whether NaN and infinity are refused.

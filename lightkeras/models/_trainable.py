@@ -205,7 +205,8 @@ class Trainable(Steps):
             resume: "auto", or a folder: the state is saved there after every epoch, and the same
                 script, started again after it was killed, goes on from there; see
                 `callbacks.BackupAndRestore`. "auto" takes a folder in `lightkeras_backup`, named
-                after the script and its arguments.
+                after the script and its arguments. Or a `.ckpt` file of Lightning's to go on
+                from: the weights, the optimizer, the callbacks and the epoch are those of it.
             **flags: Trainer flags: `devices=2, strategy="ddp", precision="bf16-mixed"`...
 
         Returns:

@@ -17,6 +17,7 @@ from lightkeras.saving._errors import LoadError
 
 __all__ = ["listing", "read", "write"]
 
+ENDING = ".safetensors"
 MAX_TENSORS = 10**5
 _DTYPES = {
     "F64": (torch.float64, "float64"),

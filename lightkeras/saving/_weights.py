@@ -11,14 +11,14 @@ import torch
 
 from lightkeras._registry import did_you_mean
 from lightkeras.optimizers import Optimizer
-from lightkeras.saving import _h5, _safetensors, _walk, _zip
+from lightkeras.saving import _ckpt, _h5, _safetensors, _walk, _zip
 from lightkeras.saving._errors import LoadError
 from lightkeras.saving._fit import Comparison, check_finite
 from lightkeras.saving._write import check_target, is_another_writing, replacing
 
 __all__ = ["Reader", "groups_of", "load_weights", "opened", "save_weights"]
 
-_ENDINGS = ".weights.h5, .safetensors (or .keras, the whole model)"
+_ENDINGS = ".weights.h5, .safetensors, .ckpt (or .keras, the whole model)"
 
 
 def save_weights(model, filepath, overwrite=True):
@@ -89,7 +89,7 @@ def load_weights(
 
     Args:
         model: A built model of the form that was saved.
-        filepath: A `.weights.h5`, `.safetensors` or `.keras` file.
+        filepath: A `.weights.h5`, `.safetensors` or `.keras` file, or a `.ckpt` of Lightning's.
         skip_mismatch: Leave weights alone that are missing or have another shape, with a warning.
         objects_to_skip: Layers to leave alone.
         check_finite: Whether NaN and infinity are refused; they are warned of otherwise.
@@ -106,13 +106,13 @@ def load_weights(
         )
     _need_built(model, "load_weights")
     name = os.fspath(filepath)
-    if name.endswith(".safetensors"):
+    torchs = next((f for f in (_safetensors, _ckpt) if name.endswith(f.ENDING)), None)
+    if torchs is not None:
         with opened(filepath, 8) as file:
-            found = _safetensors.listing(file, name)
+            found = torchs.listing(file, name)
             state = model.state_dict(keep_vars=True)
             wanted = {k: (_plain(v), _said(v)) for k, v in state.items()}
-            read = _safetensors.read
-            values = _fitting(model, wanted, found, read, name, skip_mismatch, check_finite)
+            values = _fitting(model, wanted, found, torchs.read, name, skip_mismatch, check_finite)
         _put_all(wanted, values)
         return
     with _h5_of(filepath, name) as h5:
@@ -172,7 +172,7 @@ def _h5_of(filepath, name):
     if not name.endswith((".weights.h5", ".keras")):
         raise LoadError(
             f"load_weights() got {name!r}. These endings can be read: {_ENDINGS}. A file of torch "
-            "(.pt, .ckpt) is loaded with model.load_state_dict()."
+            "(.pt, .pth) is loaded with model.load_state_dict()."
         )
     with opened(filepath, 100) as file:
         if name.endswith(".keras"):

@@ -1,0 +1,111 @@
+"""`.ckpt` files: Lightning's checkpoints, from which `fit` and Trainers of the user's own go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lightkeras._ranks import is_chief
+from lightkeras._training._backup import packed
+from lightkeras._training._state import callback_states, put_back_callbacks
+
+__all__ = ["Ckpt", "complete", "prepare", "put_back_ckpt"]
+
+_AUTOMATIC = "epoch_loop.automatic_optimization.optim_progress"
+_MANUAL = "epoch_loop.manual_optimization.optim_step_progress"
+_BATCHES = "epoch_loop.batch_progress"
+
+
+class Ckpt:
+    """Writes the `.ckpt` files of a `ModelCheckpoint` while `fit` runs.
+
+    Args:
+        fit: The LightningModule of `fit`.
+        callback: The `ModelCheckpoint`.
+    """
+
+    def __init__(self, fit, callback):
+        self.fit, self.callback = fit, callback
+
+    def write(self, path, weights_only):
+        """Write a checkpoint; every process calls it, the first one writes."""
+        from lightkeras.saving._write import replacing
+
+        save = self.fit.trainer.save_checkpoint
+        self.fit.__dict__["told"] = self.fit.group.callbacks.index(self.callback) + 1
+        if is_chief():
+            with replacing(Path(path)) as beside:
+                save(beside, weights_only)
+        else:
+            save(path, weights_only)
+        self.fit.__dict__["told"] = None
+
+    def same(self, value):
+        """What the first process has: all of them have to decide alike."""
+        return self.fit.trainer.strategy.broadcast(value)
+
+
+# ---- what Lightning does not know -------------------------------------------------------------
+
+
+def complete(fit, checkpoint):
+    """Add the states of Keras's callbacks, and the steps that Lightning did not take itself."""
+    if "callbacks" in checkpoint:  # not of the weights alone
+        checkpoint["lightkeras"] = {
+            "callbacks": callback_states(fit.group.callbacks),
+            "told": fit.told,  # how many callbacks have heard of the end of this epoch
+            "logs": packed(fit.epoch_logs, "logs"),
+        }
+    if fit.chunk:
+        counts = checkpoint["loops"]["fit_loop"]
+        counts.update(_counts(fit.trainer.global_step, fit.step, fit.train_batches.steps))
+
+
+def _counts(total, current, steps) -> dict[str, Any]:
+    """The entries of Lightning's `fit_loop`, as if it had taken every step."""
+
+    def both(*names):
+        return {
+            "total": dict.fromkeys(names, total),
+            "current": dict.fromkeys(names, current),
+        }
+
+    begun, ended = ("ready", "completed", "started"), ("ready", "completed")
+    optimizer = {"step": both(*ended), "zero_grad": both(*begun)}
+    return {
+        _BATCHES: {**both(*begun, "processed"), "is_last_batch": current == steps},
+        "epoch_loop.state_dict": {"_batches_that_stepped": total},
+        _AUTOMATIC: {"optimizer": optimizer},
+    }
+
+
+# ---- going on from one ------------------------------------------------------------------------
+
+
+def prepare(fit, checkpoint):
+    """Before Lightning puts a checkpoint back into this `fit`.
+
+    Raises:
+        ValueError: it was written in the middle of an epoch.
+    """
+    counts = checkpoint["loops"]["fit_loop"]
+    if not counts[_BATCHES]["is_last_batch"]:
+        raise ValueError(
+            "fit() got resume= a .ckpt file that was written in the middle of an epoch. It goes on "
+            "from the end of one. Use a file of save_freq='epoch', or type resume='a_folder' for "
+            "backups between two batches."
+        )
+    if not fit.automatic_optimization:
+        counts[_MANUAL] = counts[_AUTOMATIC]["optimizer"]["step"]
+    fit.__dict__["loaded"] = {"epoch": checkpoint["epoch"], **checkpoint.get("lightkeras", {})}
+
+
+def put_back_ckpt(fit):
+    """Give Keras's callbacks their states; who had not heard of the last epoch does so now."""
+    loaded, fit.__dict__["loaded"] = fit.loaded, None
+    if loaded is None or "callbacks" not in loaded:
+        return
+    put_back_callbacks(fit.group.callbacks, loaded["callbacks"])
+    if loaded["told"] is not None:
+        for callback in fit.group.callbacks[loaded["told"] :]:
+            callback.on_epoch_end(loaded["epoch"], dict(loaded["logs"]))
