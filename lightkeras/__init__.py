@@ -27,10 +27,12 @@ _NAMES = {
     "Operation": "_operation",
     "Optimizer": "optimizers",
     "Regularizer": "regularizers",
+    "RematScope": "layers._remat",
     "Sequential": "models",
     "Variable": "_variable",
     "device": "_device",
     "name_scope": "_variable",
+    "remat": "layers._remat",
     "DTypePolicy": "dtype_policies",
     "FloatDTypePolicy": "dtype_policies",
 }
@@ -59,6 +61,17 @@ _MODULES = (
     "visualization",
     "wrappers",
 )
+# What Keras has and torch's own world does: said to whoever looks for it here.
+_ELSEWHERE = {
+    "applications": "torchvision.models has these networks with their weights. Type "
+    "layers.TorchModuleWrapper(torchvision.models.resnet50(weights='DEFAULT')).",
+    "distribution": "Lightning lays models out over devices. Type "
+    "model.fit(x, y, devices=2, strategy='fsdp').",
+    "quantizers": "torchao quantises torch modules, and a model is one. Type "
+    "torchao.quantization.quantize_(model, ...).",
+    "export": "torch exports torch modules, and a model is one. Type "
+    "torch.export.export(model, (x,)).",
+}
 __all__ = sorted([*_NAMES, *_MODULES, "__version__", "version"])
 
 
@@ -73,9 +86,16 @@ def __getattr__(name):
     elif name in _MODULES:
         value = importlib.import_module(f"lightkeras.{name}")
     else:
-        raise AttributeError(f"module 'lightkeras' has no attribute {name!r}")
+        raise AttributeError(_lacks(name))
     globals()[name] = value
     return value
+
+
+def _lacks(name):
+    from lightkeras._registry import did_you_mean
+
+    hint = f" {_ELSEWHERE[name]}" if name in _ELSEWHERE else did_you_mean(name, __all__)
+    return f"module 'lightkeras' has no attribute {name!r}.{hint}"
 
 
 def __dir__():

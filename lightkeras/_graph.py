@@ -220,18 +220,22 @@ def _refused(label, given, error):
 
 _BATCH = (6, 10)
 _AXIS = (1920, 2880)
-_SMALL = (96, 160)  # for the run on real zeros, where memory counts
+# Where that does not do: a few real zeros, for code that reads values (.item(), numpy) or makes
+# tensors of its own; then batches that most numbers divide, for reshape(x, (-1, 49, 8)).
+_MANY = 2**6 * 3**2 * 5 * 7**2
+_RUNS = (
+    ("meta", _BATCH, _AXIS),
+    ("cpu", _BATCH, (96, 160)),
+    ("meta", (_MANY, 2 * _MANY), _AXIS),
+)
 
 
 class ShapeTensor(torch.Tensor):
     """A meta tensor of a shape run. Its type keeps layers off their fast path."""
 
 
-def _filled(tensor, run, device, axis_sizes):
-    sizes = [
-        (_BATCH[run] if i == 0 else axis_sizes[run]) if n is None else n
-        for i, n in enumerate(tensor.shape)
-    ]
+def _filled(tensor, device, batch, axis):
+    sizes = [(axis if i else batch) if n is None else n for i, n in enumerate(tensor.shape)]
     dtype = getattr(torch, tensor.dtype) if tensor.dtype != "string" else torch.int64
     new = torch.zeros(sizes, dtype=dtype, device=device)
     if tensor._keras_mask is not None:
@@ -239,26 +243,32 @@ def _filled(tensor, run, device, axis_sizes):
     return new.as_subclass(ShapeTensor) if device == "meta" else new
 
 
-def _run(fn, args, kwargs, run, device, axis_sizes):
+def _run(fn, args, kwargs, *sizes):
     def fill(value):
-        return _filled(value, run, device, axis_sizes) if is_keras_tensor(value) else value
+        return _filled(value, *sizes) if is_keras_tensor(value) else value
 
     args, kwargs = map_structure(fill, (args, kwargs))
     with torch.no_grad():
         return fn(*args, **kwargs)
 
 
+def _two_runs(fn, args, kwargs):
+    """Results of the first kind of run that works; the error of the first kind if none does."""
+    failure = None
+    for device, batches, axes in _RUNS:
+        try:
+            pairs = zip(batches, axes, strict=True)
+            return [_run(fn, args, kwargs, device, *pair) for pair in pairs]
+        except Exception as error:
+            failure = failure or error
+            if not isinstance(failure, (RuntimeError, TypeError, ValueError)):
+                break
+    raise failure from None
+
+
 def output_spec(fn, args, kwargs):
     """Symbolic outputs of `fn` on symbolic `args`, by running it without numbers."""
-    try:
-        first, second = (_run(fn, args, kwargs, i, "meta", _AXIS) for i in (0, 1))
-    except (NotImplementedError, RuntimeError, TypeError) as error:
-        # Code that reads values (.item(), numpy) or makes tensors of its own cannot run on meta:
-        # run it on a few real zeros.
-        try:
-            first, second = (_run(fn, args, kwargs, i, "cpu", _SMALL) for i in (0, 1))
-        except Exception:
-            raise error from None
+    first, second = _two_runs(fn, args, kwargs)
     try:
         return map_structure(_spec, first, second)
     except ValueError:

@@ -23,6 +23,7 @@ from lightkeras._graph import KerasTensor, ShapeTensor, apply, output_spec
 from lightkeras._registry import to_snake, unique_name
 from lightkeras._text import Text, as_text, holds_text, refusal
 from lightkeras._tree import flatten, map_structure
+from lightkeras.layers import _remat
 from lightkeras.layers._shapes import (
     as_shape,
     device_of,
@@ -154,6 +155,7 @@ class Layer(Weighted, metaclass=Configurable):
         state["_added_losses"] = []
         state["_trainable"] = bool(trainable)
         state["_direct"] = False
+        state["_remat"] = _remat.current()
         state["built"] = False
         state["autocast"] = autocast
         state["supports_masking"] = False
@@ -250,7 +252,9 @@ class Layer(Weighted, metaclass=Configurable):
         if self._takes_training and "training" not in kwargs:
             kwargs["training"] = self.training
         try:
-            outputs = self._compute(args, kwargs)
+            scope = self._remat
+            compute = self._compute if scope is None else functools.partial(scope.compute, self)
+            outputs = compute(args, kwargs)
             if self.activity_regularizer is not None:
                 for output in flatten(outputs):
                     self.add_loss(self.activity_regularizer(output) / output.shape[0])
@@ -277,12 +281,12 @@ class Layer(Weighted, metaclass=Configurable):
             return self._call_impl(*args, **kwargs)
         kind, outer = device_of(self).type, Layer._mixing
         dtype = self._dtype_in if mixed else None
-        Layer._mixing = mixed
+        Weighted._mixing = mixed
         try:
             with torch.autocast(kind, dtype=dtype, enabled=mixed):
                 outputs = self._call_impl(*args, **kwargs)
         finally:
-            Layer._mixing = outer
+            Weighted._mixing = outer
         return self._cast(outputs) if mixed else outputs
 
     def _cast(self, outputs):
@@ -426,6 +430,7 @@ class Layer(Weighted, metaclass=Configurable):
         self.__dict__["_direct"] = (
             self.built
             and self.activity_regularizer is None
+            and self._remat is None
             and not self._takes_training
             and not self._makes_mask
             and not mixed

@@ -72,6 +72,7 @@ class Gated(Layer):
     gates = 1
     state_count = 1
     _casts_ints = True
+    _remat_activation = False
 
     def __init__(self, implementation=2, **kwargs):
         own = {name: kwargs.pop(name) for name in _ARGUMENTS if name in kwargs}

@@ -91,6 +91,8 @@ class Weighted(torch.nn.Module):
     _in_model = False  # a model is being called; it forgets old losses for all its layers
     _mean: Any = None  # the class of a mean, which models bring: layers know no metrics
     _mixing = False  # a layer with a mixed policy is computing: autocast is its doing
+    _remat_activation = True  # its activation is a call of its own, which a scope may repeat
+    _remat_whole = True  # a scope repeats it as one; models leave it to their layers
     _trainable: bool
     built: bool
 

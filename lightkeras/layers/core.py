@@ -365,9 +365,16 @@ def _stored(value):
 class TorchModuleWrapper(Layer):
     """A torch module standing in a model as a layer.
 
+    So networks of torchvision, timm or transformers come into a model with their weights. Those
+    of torchvision take the channels first: put `Permute((3, 1, 2))` before them. With
+    `trainable = False` it computes as in inference, its batch normalization too, also in `fit`.
+
     Args:
         module: Any `torch.nn.Module`.
         output_shape: Shape of the output; found by running the module if not given.
+
+    Raises:
+        TypeError: it is no torch module.
 
     Shape:
         whatever the module makes of it
@@ -388,4 +395,6 @@ class TorchModuleWrapper(Layer):
         module.train(False)
 
     def call(self, *args, **kwargs):
+        if not self._trainable and self.module.training:
+            self.module.eval()  # as a frozen BatchNormalization
         return self.module(*args, **kwargs)

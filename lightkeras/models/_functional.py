@@ -78,8 +78,7 @@ def _is_graph(layer):
 def _layer_config(operation, numbers):
     nodes = [node for node in operation._inbound_nodes if id(node) in numbers]
     if isinstance(operation, Function):
-        config, inputs = _operations.to_keras(operation)
-        calls = [(args, {}) for args in inputs]
+        config, calls = _operations.to_keras(operation)
     else:
         config = _registry.serialize(operation)
         calls = [(node.args, node.kwargs) for node in nodes if node.input_tensors]

@@ -13,7 +13,7 @@ from lightkeras._registry import did_you_mean, to_snake, unique_name
 from lightkeras._tree import flatten, pack
 from lightkeras.layers import Layer
 from lightkeras.layers._shapes import as_shape, shapes_to_specs
-from lightkeras.layers._weights import named, pending
+from lightkeras.layers._weights import Weighted, named, pending
 from lightkeras.layers.core import InputLayer
 from lightkeras.models import _compiling, _functional
 from lightkeras.models._older import Older
@@ -133,13 +133,14 @@ class Model(Older, Trainable):
             return super().__call__(*args, **kwargs)
         if pending:  # a new call of the outermost model forgets the losses of the last one
             self.clear_losses()
-        Layer._in_model = True
+        Weighted._in_model = True
         try:
             return super().__call__(*args, **kwargs)
         finally:
-            Layer._in_model = False
+            Weighted._in_model = False
 
     _builds_by_running = True
+    _remat_whole = False
     _takes_text = True
 
     def _compute(self, args, kwargs):

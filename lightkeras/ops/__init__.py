@@ -13,16 +13,24 @@ tensor([1.5000, 2.5000])
 from __future__ import annotations
 
 from lightkeras._registry import did_you_mean
-from lightkeras.ops import _math, core, image, linalg, nn, numpy
+from lightkeras.ops import _math, _rearrange, core, image, linalg, nn, numpy
 from lightkeras.ops._math import *  # noqa: F403
 from lightkeras.ops._op import OPERATIONS as OPERATIONS
+from lightkeras.ops._rearrange import *  # noqa: F403
 from lightkeras.ops.core import *  # noqa: F403
 from lightkeras.ops.linalg import *  # noqa: F403
 from lightkeras.ops.nn import *  # noqa: F403
 from lightkeras.ops.numpy import *  # noqa: F403
 
 __all__ = ["image", "linalg", "nn", "numpy"]
-__all__ += [*_math.__all__, *core.__all__, *linalg.__all__, *nn.__all__, *numpy.__all__]
+__all__ += [
+    *_math.__all__,
+    *_rearrange.__all__,
+    *core.__all__,
+    *linalg.__all__,
+    *nn.__all__,
+    *numpy.__all__,
+]
 
 
 def __getattr__(name):

@@ -103,6 +103,7 @@ _DEFAULTS = {
 }
 _IDLE = ("inplace", "_stacklevel", "dtype", "out")
 _MODULE = "keras.src.ops."
+_NAMED = ("kwargs", "axes_lengths")  # **kwargs of ops
 # Keras's rules for the shapes of these ask for all their tensors, None among them.
 _ALL_INPUTS = ("BatchNorm", "LayerNorm", "RMSNorm")
 
@@ -126,7 +127,7 @@ def _op_of(config):
 
 
 def to_keras(function):
-    """(config of a Function, [(call arguments) of each of its nodes]).
+    """(config of a Function, [(args, kwargs) of each of its calls]).
 
     Raises:
         ValueError: Keras's files have no name for it.
@@ -136,9 +137,9 @@ def to_keras(function):
     row = None if known else _row_of(function)
     calls, settings = [], {}
     for node in function._inbound_nodes:
-        inputs, settings = _split_op(op, node) if known else _split(row, function, node)
-        _check_plain(function, settings, inputs)
-        calls.append(inputs)
+        inputs, named, settings = _split_op(op, node) if known else _split(row, function, node)
+        _check_plain(function, settings, (inputs, named))
+        calls.append((inputs, named))
     module, name = (op.keras_module, op.class_name) if known else (row.module, row.name)
     config = {
         "module": _MODULE + module,
@@ -161,7 +162,7 @@ def _check_plain(function, settings, inputs):
 
 
 def _split_op(op, node):
-    """(inputs, constructor arguments of Keras's class) of one call of an op."""
+    """(args, kwargs, constructor arguments of Keras's class) of one call of an op."""
     signature = inspect.signature(op)
     bound = signature.bind(*node.args, **node.kwargs)
     bound.apply_defaults()
@@ -173,9 +174,10 @@ def _split_op(op, node):
     while inputs and inputs[-1] is None and op.class_name not in _ALL_INPUTS:  # left out
         inputs.pop()
     settings.pop("kwargs", None)
+    named = settings.pop("axes_lengths", {})  # of rearrange
     if "data_format" in settings:  # that of today's config, where none is given
         settings["data_format"] = standardize_data_format(settings["data_format"])
-    return inputs, {k: _plain(v) for k, v in settings.items()}
+    return inputs, named, {k: _plain(v) for k, v in settings.items()}
 
 
 def _plain(value):
@@ -195,7 +197,7 @@ def _row_of(function):
 
 
 def _split(row, function, node):
-    """(inputs, constructor arguments of Keras's class) of one call of a torch function."""
+    """(args, kwargs, constructor arguments of Keras's class) of one call of a torch function."""
     inputs, rest = list(node.args[: row.inputs]), list(node.args[row.inputs :])
     if row.name in ("Transpose", "Squeeze", "Reshape") and len(rest) > 1:
         rest = [tuple(rest)]
@@ -213,7 +215,7 @@ def _split(row, function, node):
             f"{row.name} does not take: {', '.join(strange) or 'too many'}. Put it into the "
             "call() of a Layer."
         )
-    return inputs, settings
+    return inputs, {}, settings
 
 
 # ---- and back -----------------------------------------------------------------------------------
@@ -235,7 +237,7 @@ def from_keras(config):
     settings = dict(config.get("config") or {})
     function = Function(op, to_snake(name))
     function.name = str(settings.pop("name", function.name))
-    accepted = [p for p in inspect.signature(op).parameters if p not in (*op.tensors, "kwargs")]
+    accepted = [p for p in inspect.signature(op).parameters if p not in (*op.tensors, *_NAMED)]
     strange = [k for k, v in settings.items() if k not in accepted and v not in (None, False)]
     if strange:
         raise ValueError(

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 import torch
+from _ops import compare
 from keras.src.ops.operation import Operation
 from test_ops_numpy import CASES
 
@@ -19,9 +20,6 @@ from lightkeras._tree import flatten, map_structure
 from lightkeras.models import model_from_json
 
 FAMILIES = ["image", "linalg", "nn", "numpy"]
-WAITING = {"rearrange"}  # still to come
-# Public names of keras.ops that are not here, with the reason.
-MISSING: dict[str, str] = {}
 
 
 def public(module):
@@ -29,8 +27,7 @@ def public(module):
 
 
 def test_every_name_is_here():
-    wanted = public(keras.ops) - WAITING - MISSING.keys()
-    assert wanted - set(dir(ops)) == set()
+    assert public(keras.ops) - set(dir(ops)) == set()
     for family in FAMILIES:
         ours = getattr(ops, family)
         assert public(getattr(keras.ops, family)) == set(ours.__all__)
@@ -45,7 +42,8 @@ def test_a_mistyped_name():
 
 # ---- Keras's classes --------------------------------------------------------------------------
 
-MODULES = {n: getattr(keras.src.ops, n) for n in ("core", "image", "linalg", "math", "nn", "numpy")}
+FILES = ("core", "einops", "image", "linalg", "math", "nn", "numpy")
+MODULES = {n: getattr(keras.src.ops, n) for n in FILES}
 NO_CLASS = {
     "Cond": "its functions cannot be stored",
     "JVP": "its function cannot be stored",
@@ -67,18 +65,86 @@ CLASSES = [
 ]
 
 
+def _named(name, parameter):
+    return name not in ("self", "name") and parameter.kind is not parameter.VAR_KEYWORD
+
+
 @pytest.mark.parametrize(("module", "name"), CLASSES)
 def test_every_class_of_keras_is_an_op(module, name):
     """Its call takes the op's tensors, its constructor the op's other arguments."""
     theirs, op = getattr(MODULES[module], name), ops.OPERATIONS[f"{module}.{name}"]
     call, init = (
-        [n for n in inspect.signature(m).parameters if n not in ("self", "name", "kwargs")]
+        [n for n, p in inspect.signature(m).parameters.items() if _named(n, p)]
         for m in (theirs.call, theirs.__init__)
     )
     if name not in OWN_INPUTS:
         assert list(op.tensors) == call
-        assert {*init, *call} >= set(inspect.signature(op).parameters) - {"kwargs"}
+        assert {*init, *call} >= {
+            n for n, p in inspect.signature(op).parameters.items() if _named(n, p)
+        }
         assert set(init) <= set(inspect.signature(op).parameters)
+
+
+# ---- rearrange --------------------------------------------------------------------------------
+
+PATTERNS = {
+    "b h w c -> b c h w": {},
+    "b h w c -> (b h) w c": {},
+    "b h w c -> h (b w) c": {},
+    "b h w c->b (c h w)": {},
+    " b (h1 h) (w1 w) c -> (b h1 w1) h w c": {"h1": 2, "w1": 3},
+    "b (h h1) (w w1) c -> b h w (c h1 w1)": {"h1": 2, "w1": 3},
+    "b (h h1) w c -> h1 b (w c) h": {"h": 2, "h1": 2},
+    "b h w (heads per) -> (b heads) h w per": {"per": 2},
+}
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_rearrange(pattern):
+    """With all sizes known: Keras takes no others in a graph."""
+    x = np.arange(2 * 4 * 6 * 8, dtype="float32").reshape(2, 4, 6, 8)
+    sizes = PATTERNS[pattern]
+    compare(pattern, ops.rearrange(x, pattern, **sizes), keras.ops.rearrange(x, pattern, **sizes))
+    entry, there = (k.Input(batch_shape=x.shape) for k in (lk, keras))
+    ours = lk.Model(entry, ops.rearrange(entry, pattern, **sizes))
+    theirs = keras.Model(there, keras.ops.rearrange(there, pattern, **sizes))
+    stored = [model_from_json(model.to_json()) for model in (ours, theirs)]
+    for model in (ours, *stored, keras.models.model_from_json(ours.to_json())):
+        assert tuple(model.output_shape) == tuple(theirs.output_shape)
+        compare(pattern, model(torch.tensor(x)), theirs(x))
+
+
+def test_rearrange_of_unknown_sizes():
+    x = lk.Input((None, None, 3))
+    assert ops.rearrange(x, "b h w c -> b c h w").shape == (None, 3, None, None)
+    assert ops.rearrange(x, "(b t) h w c -> b t (h w c)", t=16).shape == (None, 16, None)
+    model = lk.Model(x, ops.rearrange(x, "b (h p) (w q) c -> b (h w) (p q c)", p=2, q=2))
+    assert model.output_shape == (None, None, 12)
+    assert model(torch.zeros(5, 4, 6, 3)).shape == (5, 6, 12)
+
+
+WRONG_PATTERNS = {
+    r"pattern 'a b -> a'\. .* each name once": ("a b -> a", {}),
+    r"pattern 'a b -> b a a'": ("a b -> b a a", {}),
+    r"pattern 'a b \| b a'": ("a b | b a", {}),
+    r"pattern 'a \(\(b\)\) -> a b'": ("a ((b)) -> a b", {}),
+    r"pattern 3\.": (3, {}),
+    r"a tensor of 2 axes for 'a b c -> a \(b c\)'.*\(3\)": ("a b c -> a (b c)", {}),
+    r"cannot tell the sizes of a and c .*a=2": ("(a c) b -> a b c", {}),
+    r"got a=3 for an axis of size 4": ("(a c) b -> a b c", {"a": 3}),
+    r"got a=4, c=2 for an axis of size 4": ("(a c) b -> a b c", {"a": 4, "c": 2}),
+    r"got a=0 for an axis": ("(a c) b -> a b c", {"a": 0}),
+    r"got a=2\.0\. Sizes are whole": ("(a c) b -> a b c", {"a": 2.0}),
+    r"size for 'row', .* Did you mean 'rows'": ("(rows c) b -> rows b c", {"row": 2}),
+}
+
+
+@pytest.mark.parametrize("text", WRONG_PATTERNS, ids=range(len(WRONG_PATTERNS)))
+def test_patterns_that_do_not_fit(text):
+    pattern, sizes = WRONG_PATTERNS[text]
+    for x in (torch.zeros(4, 2), lk.Input(batch_shape=(4, 2))):
+        with pytest.raises(ValueError, match=text):
+            ops.rearrange(x, pattern, **sizes)
 
 
 # ---- files ------------------------------------------------------------------------------------
