@@ -220,7 +220,7 @@ def _refused(label, given, error):
 
 _BATCH = (6, 10)
 _AXIS = (1920, 2880)
-# Where that does not do: a few real zeros, for code that reads values (.item(), numpy) or makes
+# Where that does not do: a few real numbers, for code that reads values (.item(), numpy) or makes
 # tensors of its own; then batches that most numbers divide, for reshape(x, (-1, 49, 8)).
 _MANY = 2**6 * 3**2 * 5 * 7**2
 _RUNS = (
@@ -234,10 +234,10 @@ class ShapeTensor(torch.Tensor):
     """A meta tensor of a shape run. Its type keeps layers off their fast path."""
 
 
-def _filled(tensor, device, batch, axis):
+def _filled(tensor, device, batch, axis, value):
     sizes = [(axis if i else batch) if n is None else n for i, n in enumerate(tensor.shape)]
     dtype = getattr(torch, tensor.dtype) if tensor.dtype != "string" else torch.int64
-    new = torch.zeros(sizes, dtype=dtype, device=device)
+    new = torch.full(sizes, value, dtype=dtype, device=device)
     if tensor._keras_mask is not None:
         new._keras_mask = torch.ones(sizes[:2], dtype=torch.bool, device=device)
     return new.as_subclass(ShapeTensor) if device == "meta" else new
@@ -257,7 +257,7 @@ def _two_runs(fn, args, kwargs):
     failure = None
     for device, batches, axes in _RUNS:
         try:
-            pairs = zip(batches, axes, strict=True)
+            pairs = zip(batches, axes, (0, 1), strict=True)  # zeros, then ones: see nonzero
             return [_run(fn, args, kwargs, device, *pair) for pair in pairs]
         except Exception as error:
             failure = failure or error

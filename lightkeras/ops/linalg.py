@@ -303,6 +303,7 @@ def lstsq(a, b, rcond=None):
     return x if b.ndim == 2 else x[:, 0]
 
 
+@op("*primals", "*tangents", keras="JVP")
 def jvp(fun, primals, tangents, has_aux=False):
     """(fun(*primals), how it changes along the tangents): a derivative taken forwards.
 

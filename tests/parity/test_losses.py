@@ -84,6 +84,7 @@ def embeddings(shape):
     return np.arange(len(p)) % 2, p / np.linalg.norm(p, axis=-1, keepdims=True)
 
 
+FOCAL = {"apply_class_balancing": True, "alpha": 0.4, "gamma": 1.5, "axis": 0}
 # (function, class, options, inputs)
 CASES = [
     ("mean_squared_error", "MeanSquaredError", {}, numbers),
@@ -141,6 +142,9 @@ CASES = [
         {"ignore_class": 1},
         sparse,
     ),
+    ("binary_focal_crossentropy", "BinaryFocalCrossentropy", FOCAL, probabilities),
+    ("tversky", "Tversky", {"alpha": 0.6, "beta": 0.2, "axis": 1}, probabilities),
+    ("circle", "Circle", {"gamma": 32.0, "margin": 0.3, "remove_diagonal": False}, embeddings),
     ("dice", "Dice", {}, probabilities),
     ("dice", "Dice", {"axis": 1}, probabilities),
     ("tversky", "Tversky", {"alpha": 0.3, "beta": 0.7}, probabilities),

@@ -87,6 +87,15 @@ def one_hot_sequence(n, r):
     return np.eye(CLASSES, dtype="float32")[y], p
 
 
+def ids_first(n, r):
+    """The classes on the axis 1."""
+    return r.integers(5, size=(n, CLASSES)), r.uniform(size=(n, 5, CLASSES)).astype("float32")
+
+
+def one_hot_and_ids(n, r):
+    return one_hot(n, r)[0], r.integers(CLASSES, size=n)
+
+
 def ranked(n, r):
     return r.integers(9, size=n), np.stack([r.permutation(9) for _ in range(n)])
 
@@ -102,6 +111,8 @@ def spread(n, r):
 # (class, options, inputs, kinds of weights)
 ROWS_ONLY = ("none", "rows")
 ALL = ("none", "rows", "values")
+NONE = ("none",)
+DENSE = {"axis": -1, "sparse_y_true": False, "sparse_y_pred": False}
 CASES = [
     ("Accuracy", {}, labels, ALL),
     ("BinaryAccuracy", {}, yes_no, ALL),
@@ -181,6 +192,52 @@ CASES = [
     ("BinaryIoU", {"threshold": 0.4}, yes_no, ("none", "whole")),
     ("OneHotIoU", {"num_classes": 4, "target_class_ids": [1]}, one_hot, ("none",)),
     ("OneHotMeanIoU", {"num_classes": 4}, one_hot_sequence, ("none",)),
+    # ---- the options that stand in no row above
+    ("BinaryIoU", {"target_class_ids": [0]}, yes_no, ("none", "whole")),
+    ("CategoricalCrossentropy", {"axis": 1, "from_logits": True}, one_hot_sequence, ("none",)),
+    ("SparseCategoricalCrossentropy", {"axis": 1, "from_logits": True}, ids_first, ("none",)),
+    ("ConcordanceCorrelation", {"axis": 0}, spread, ("none",)),
+    ("PearsonCorrelation", {"axis": 0}, spread, ("none",)),
+    ("CosineSimilarity", {"axis": 1}, sequences, ("none",)),
+    ("FBetaScore", {"threshold": 0.3, "beta": 0.5}, multi, ROWS_ONLY),
+    ("FalseNegatives", {"thresholds": [0.1, 0.9]}, multi, ROWS_ONLY),
+    ("TruePositives", {"thresholds": 0.7}, multi, ROWS_ONLY),
+    ("PrecisionAtRecall", {"recall": 0.3, "class_id": 1}, multi, ROWS_ONLY),
+    ("RecallAtPrecision", {"precision": 0.5, "num_thresholds": 20}, yes_no, ROWS_ONLY),
+    (
+        "SensitivityAtSpecificity",
+        {"specificity": 0.4, "class_id": 1, "num_thresholds": 30},
+        multi,
+        ROWS_ONLY,
+    ),
+    ("SpecificityAtSensitivity", {"sensitivity": 0.4, "class_id": 2}, multi, ROWS_ONLY),
+    (
+        "IoU",
+        {"num_classes": 5, "target_class_ids": [0, 3], "ignore_class": 1},
+        masks,
+        ("none", "whole"),
+    ),
+    ("IoU", {"num_classes": 4, "target_class_ids": [0, 3], **DENSE}, one_hot_sequence, NONE),
+    ("MeanIoU", {"num_classes": 4, **DENSE}, one_hot_sequence, NONE),
+    (
+        "OneHotIoU",
+        {"num_classes": 4, "target_class_ids": [1], "axis": -1, "ignore_class": 2},
+        one_hot_sequence,
+        NONE,
+    ),
+    (
+        "OneHotIoU",
+        {"num_classes": 4, "target_class_ids": [1, 2], "sparse_y_pred": True},
+        one_hot_and_ids,
+        ("none", "rows"),
+    ),
+    (
+        "OneHotMeanIoU",
+        {"num_classes": 4, "sparse_y_pred": True},
+        one_hot_and_ids,
+        ("none", "rows"),
+    ),
+    ("OneHotMeanIoU", {"num_classes": 4, "axis": -1, "ignore_class": 2}, one_hot_sequence, NONE),
 ]
 names = [f"{c[0]}-{'-'.join(f'{k}={v}' for k, v in c[1].items())}-{c[2].__name__}" for c in CASES]
 cases = pytest.mark.parametrize("cls, options, inputs, weights", CASES, ids=names)
@@ -225,6 +282,17 @@ def test_over_several_batches(cls, options, inputs, weights):
             ours.reset_state()
             theirs.reset_state()
         assert all(not v.any() for v in ours.variables)
+
+
+@pytest.mark.parametrize("name", ["OneHotIoU", "OneHotMeanIoU", "IoU", "MeanIoU"])
+def test_classes_on_another_axis(name):
+    """Keras 3.15 then sums the classes on that axis, too, and stops."""
+    options = {} if "OneHot" in name else {"sparse_y_true": False, "sparse_y_pred": False}
+    options |= {"target_class_ids": [0, 2]} if "Mean" not in name else {}
+    y, p = one_hot_sequence(6, rng(0))
+    here, there = (getattr(metrics, name)(4, axis=axis, **options) for axis in (-1, 1))
+    moved = there(np.moveaxis(y, -1, 1).copy(), np.moveaxis(p, -1, 1).copy())
+    assert here(y, p) == moved > 0
 
 
 @cases

@@ -17,7 +17,11 @@ def spaces(module=keras, name=""):
     """Names of all public modules of Keras, "" for Keras itself."""
     yield name
     for key, value in sorted(vars(module).items()):
-        if inspect.ismodule(value) and key[0] != "_" and value.__name__ == f"keras.{name}.{key}".replace("..", "."):
+        if (
+            inspect.ismodule(value)
+            and key[0] != "_"
+            and value.__name__ == f"keras.{name}.{key}".replace("..", ".")
+        ):
             yield from spaces(value, f"{name}.{key}".lstrip("."))
 
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 import torch
-from _ops import compare
+from _ops import compare, find, numbers
 from keras.src.ops.operation import Operation
 from test_ops_numpy import CASES
 
@@ -83,6 +83,82 @@ def test_every_class_of_keras_is_an_op(module, name):
             n for n, p in inspect.signature(op).parameters.items() if _named(n, p)
         }
         assert set(init) <= set(inspect.signature(op).parameters)
+
+
+# ---- symbolic calls of what the tables call with numbers ---------------------------------------
+
+X, VECTOR = numbers(3, 4), numbers(5)
+KNOWN = {
+    "argpartition": ((X, 2), {}),
+    "broadcast_to": ((VECTOR, (2, 5)), {}),
+    "correlate": ((VECTOR, numbers(3)), {"mode": "same"}),
+    "diagflat": ((VECTOR,), {}),
+    "empty_like": ((X,), {}),
+    "histogram": ((VECTOR,), {"bins": 4}),
+    "inner": ((X, numbers(2, 4)), {}),
+    "kron": ((X, numbers(2, 2)), {}),
+    "lstsq": ((numbers(5, 3), numbers(5, 2)), {}),
+    "meshgrid": ((VECTOR, numbers(3)), {}),
+    "outer": ((VECTOR, numbers(3)), {}),
+    "scatter": ((np.array([[1], [3]], "int32"), numbers(2, 4), (5, 4)), {}),
+    "scatter_update": ((X, np.array([[0, 1], [2, 3]], "int32"), numbers(2)), {}),
+    "searchsorted": ((np.arange(5.0, dtype="float32"), VECTOR), {}),
+    "slice_update": ((X, (0, 1), numbers(2, 2)), {}),
+    "sparsemax": ((X,), {}),
+    "unique": ((np.array([3, 1, 3, 2]),), {"size": 4}),
+    "vdot": ((VECTOR, numbers(5, seed=1)), {}),
+    "vsplit": ((numbers(4, 2), 2), {}),
+    "linspace": ((VECTOR, numbers(5, seed=2)), {"num": 3}),
+    "logspace": ((VECTOR, numbers(5, seed=2)), {"num": 3}),
+    "geomspace": ((VECTOR**2 + 1, VECTOR**2 + 2), {"num": 3}),
+    "jvp": ((lambda x, y: x * y, (X, X + 1), (X, X)), {}),
+    "image.scale_and_translate": (
+        (
+            numbers(2, 6, 7, 3),
+            (2, 4, 4, 3),
+            numbers(2, low=1, high=2),
+            numbers(2),
+            (1, 2),
+            "linear",
+        ),
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_symbolic_calls_of_known_sizes(name):
+    """Shapes and dtypes are Keras's, and the graph gives what the call gives."""
+    args, kwargs = KNOWN[name]
+    arrays, symbols = [], []
+
+    def symbol(make, value):
+        if not isinstance(value, np.ndarray):
+            return value
+        arrays.append(torch.tensor(value))
+        symbols.append(make(value.shape, str(value.dtype)))
+        return symbols[-1]
+
+    def call(library, make):
+        arrays.clear()
+        symbols.clear()
+        return flatten(
+            find(library, name)(*map_structure(lambda v: symbol(make, v), args), **kwargs)
+        )
+
+    theirs, ours = call(keras.ops, keras.KerasTensor), call(ops, lk.KerasTensor)
+    assert [(t.shape, t.dtype) for t in ours] == [(tuple(t.shape), t.dtype) for t in theirs]
+    if name != "empty_like":
+        found = _graph.Plan(list(symbols), ours).run(list(arrays))
+        wanted = find(ops, name)(*args, **kwargs)
+        compare(name, list(flatten(found)), list(flatten(wanted)))
+
+
+def test_sizes_that_depend_on_numbers_are_unknown():
+    """(Keras counts nonzero's axes among them, and bincount's rows.)"""
+    x = lk.Input(batch_shape=(3, 4), dtype="int32")
+    assert ops.nonzero(x).shape == (2, None)
+    assert ops.bincount(x).shape == (3, None)
 
 
 # ---- rearrange --------------------------------------------------------------------------------

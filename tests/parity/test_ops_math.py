@@ -32,6 +32,7 @@ ONE = [
     ("erfc", numbers(4, 3, low=-3, high=3)),
     ("erfc", numbers(2, 3, low=5, high=9)),
     ("erfinv", numbers(4, 3, low=-0.9, high=0.9)),
+    ("erfinv", numbers(2, 5, low=-0.9, high=0.9, dtype="float64")),
     ("erf", numbers(2, 3, dtype="float64")),
     ("logsumexp", numbers(2, 3, 4)),
     ("logsumexp", numbers(2, 3, 4, low=80, high=200)),

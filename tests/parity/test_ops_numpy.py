@@ -56,7 +56,10 @@ CASES = [
     *rows("logical_not", row(X), row(BITS), row(INTS)),
     *rows("bitwise_not bitwise_invert", row(INTS), row(BITS)),
     *rows("view", row(X, "int32"), row(INTS, "float32")),
+    *rows("i0", row(CUBE)),
+    *rows("imag", row(COMPLEX[:1], symbolic=False)),
     # ---- two tensors, value by value
+    *rows("nextafter", row(CUBE, CUBE[:, ::-1].copy(), gradients=False)),
     *rows(
         "add subtract multiply divide true_divide maximum minimum fmax fmin",
         row(X, Y),
