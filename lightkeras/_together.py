@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lightkeras._ranks import gather
+from lightkeras._step import LossMean
 
 __all__ = ["agree", "averaged_logs", "in_order", "keep_sums", "last_logs", "moved_metrics"]
 
@@ -96,7 +97,7 @@ def _logs(model, took_part):
         metric._merge(parts)
     if not took_part:
         return None
-    logs = model._logs()
+    logs = model._logs(over=True)
     if own is not None:
         logs.update(_read_again(logs, before, _results(metrics)))
     return logs
@@ -104,11 +105,16 @@ def _logs(model, took_part):
 
 def _results(metrics):
     results = {}
-    for metric in metrics:
+    for metric in (m for m in metrics if not _is_untouched(m)):
         value = metric.result()
         results.update(value if isinstance(value, dict) else {metric.name: value})
     sizes = {name: getattr(value, "numel", lambda: 1)() for name, value in results.items()}
     return {name: float(value) for name, value in results.items() if sizes[name] == 1}
+
+
+def _is_untouched(metric):
+    """Whether it is the mean of the loss, and a step of the user's own has left it alone."""
+    return isinstance(metric, LossMean) and not metric.count
 
 
 def _read_again(logs, before, after):

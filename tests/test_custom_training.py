@@ -5,6 +5,8 @@ import pytest
 import torch
 from _beside import beside, seeded
 
+import lightkeras as lk
+
 RNG = np.random.RandomState(0)
 X = RNG.rand(53, 4).astype("float32")
 Y = (X.sum(1, keepdims=True) * 2).astype("float32")
@@ -539,3 +541,371 @@ def losses_of_batches(k):
     model.fit(X, Y, **HOW, callbacks=[Losses()])
     model.evaluate(X, Y, batch_size=16, verbose=0, callbacks=[Losses()])
     return seen
+
+
+# ---- a VAE, losses added in call --------------------------------------------------------------
+
+
+@program
+def a_vae(k):
+    """The VAE of the examples, on vectors."""
+
+    class Sampling(k.layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.draw = np.random.RandomState(3)  # the numbers of a SeedGenerator differ
+
+        def call(self, inputs):
+            mean, log_var = inputs
+            noise = self.draw.normal(size=(64, 2))[: k.ops.shape(mean)[0] or 64]
+            noise = torch.tensor(noise, dtype=torch.float32, device=mean.device)
+            return mean + k.ops.exp(0.5 * log_var) * noise
+
+    class VAE(k.Model):
+        def __init__(self, encoder, decoder, **kwargs):
+            super().__init__(**kwargs)
+            self.encoder, self.decoder, self.sample = encoder, decoder, Sampling()
+            self.total_loss_tracker = k.metrics.Mean(name="total_loss")
+            self.kl_loss_tracker = k.metrics.Mean(name="kl_loss")
+
+        @property
+        def metrics(self):
+            return [self.total_loss_tracker, self.kl_loss_tracker]
+
+        def call(self, x):
+            return self.decoder(self.encoder(x)[0])
+
+        def train_step(self, data):
+            data = data[0] if isinstance(data, tuple) else data
+            self.zero_grad()
+            mean, log_var = self.encoder(data)
+            again = self.decoder(self.sample([mean, log_var]))
+            kl = -0.5 * (1 + log_var - k.ops.square(mean) - k.ops.exp(log_var))
+            kl = k.ops.mean(k.ops.sum(kl, axis=1))
+            loss = k.ops.mean(k.ops.sum(k.losses.mean_squared_error(data, again), axis=-1)) + kl
+            learn(self, loss)
+            self.total_loss_tracker.update_state(loss)
+            self.kl_loss_tracker.update_state(kl)
+            return {
+                "loss": self.total_loss_tracker.result(),
+                "kl_loss": self.kl_loss_tracker.result(),
+            }
+
+    x, z = k.Input((4,)), k.Input((2,))
+    h = k.layers.Dense(5, activation="relu")(x)
+    encoder = k.Model(x, [k.layers.Dense(2, name="mean")(h), k.layers.Dense(2, name="var")(h)])
+    decoder = k.Model(z, k.layers.Dense(4, activation="sigmoid")(z))
+    model = VAE(seeded(encoder, 1), seeded(decoder, 2))
+    model.compile(optimizer=k.optimizers.Adam(0.01))
+    history = model.fit(X, **HOW)
+    names = [m.name for m in model.metrics]
+    return [names, named(history.history), encoder.get_weights(), model.predict(X[:3], verbose=0)]
+
+
+@program
+def losses_added_in_call(k):
+    class Activity(k.layers.Layer):
+        def __init__(self, rate=0.1):
+            super().__init__()
+            self.rate = rate
+            self.dense = k.layers.Dense(3, kernel_regularizer=k.regularizers.L2(0.01))
+
+        def call(self, inputs):
+            h = self.dense(inputs)
+            self.add_loss(self.rate * k.ops.mean(k.ops.square(h)))
+            return h
+
+    class Outer(k.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.head = Activity(), k.layers.Dense(1)
+
+        def call(self, x, training=False):
+            h = self.inner(x)
+            if training:
+                self.add_loss(0.2 * k.ops.mean(k.ops.abs(h)))
+            return self.head(h)
+
+    model = Outer()
+    model(X[:2])
+    seeded(model)
+    counts = [len(model.losses)]
+    model.compile("adam", "mse", metrics=["mae"])
+    found = outcome(model, model.fit(X, Y, validation_data=(X, Y), **HOW))
+    return [*found, model.evaluate(X, Y, verbose=0), model.train_on_batch(X, Y), counts]
+
+
+@program
+def a_loop_of_ones_own(k):
+    """The guide to training loops in torch."""
+    model = seeded(k.Model(*ends(k)))
+    optimizer, loss_fn = k.optimizers.Adam(0.01), k.losses.MeanSquaredError()
+    train, val = k.metrics.MeanAbsoluteError(), k.metrics.MeanAbsoluteError()
+    batches = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(torch.from_numpy(X), torch.from_numpy(Y)), batch_size=16
+    )
+    seen = []
+    for _ in range(2):
+        for inputs, targets in batches:
+            outputs = model(inputs)
+            loss = loss_fn(targets, outputs)
+            model.zero_grad()
+            trainable_weights = list(model.trainable_weights)
+            loss.backward()
+            gradients = [v.value.grad for v in trainable_weights]
+            with torch.no_grad():
+                optimizer.apply(gradients, trainable_weights)
+            train.update_state(targets, outputs)
+            seen.append(float(loss))
+        seen.append(float(train.result()))
+        train.reset_state()
+        for inputs, targets in batches:
+            val.update_state(targets, model(inputs, training=False))
+        seen.append(float(val.result()))
+        val.reset_state()
+    return [seen, model.get_weights(), int(optimizer.iterations)]
+
+
+# ---- compile ----------------------------------------------------------------------------------
+
+
+@program
+def distillation(k):
+    """`compile` with arguments of one's own, a teacher that is not trained."""
+
+    class Distiller(k.Model):
+        def __init__(self, student, teacher):
+            super().__init__()
+            self.student, self.teacher = student, teacher
+
+        def compile(self, optimizer, metrics, student_loss_fn, alpha=0.1, temperature=3):
+            super().compile(optimizer=optimizer, metrics=metrics)
+            self.student_loss_fn = student_loss_fn
+            self.alpha, self.temperature = alpha, temperature
+
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, allow_empty=False):
+            taught = self.teacher(x, training=False)
+            loss = k.ops.mean(k.ops.square(taught - y_pred)) / self.temperature
+            return self.alpha * self.student_loss_fn(y, y_pred) + (1 - self.alpha) * loss
+
+        def call(self, x):
+            return self.student(x)
+
+    student, teacher = k.Model(*ends(k)), seeded(k.Model(*ends(k)), 3)
+    model = Distiller(seeded(student, 1), teacher)
+    model.compile(
+        optimizer=k.optimizers.Adam(0.01),
+        metrics=["mae"],
+        student_loss_fn=k.losses.MeanSquaredError(),
+        alpha=0.3,
+    )
+    before = teacher.get_weights()
+    history = model.fit(X, Y, validation_data=(X[:20], Y[:20]), **HOW)
+    untouched = [np.array_equal(a, b) for a, b in zip(before, teacher.get_weights(), strict=True)]
+    return [named(history.history), student.get_weights(), untouched]
+
+
+@program
+def a_compile_of_ones_own_in_a_file(k):
+    import tempfile
+
+    @k.saving.register_keras_serializable("mine")
+    class Scaled(k.Model):
+        def __init__(self, units=3, **kwargs):
+            super().__init__(**kwargs)
+            self.units = units
+            self.hid, self.head = k.layers.Dense(units, activation="tanh"), k.layers.Dense(1)
+
+        def call(self, x):
+            return self.head(self.hid(x))
+
+        def get_config(self):
+            return {**super().get_config(), "units": self.units}
+
+        def compile(self, optimizer, loss, factor=1.0, **kwargs):
+            super().compile(optimizer=optimizer, loss=loss, **kwargs)
+            self.factor = factor
+
+        def get_compile_config(self):
+            return {"optimizer": self.optimizer, "loss": self.loss, "factor": self.factor}
+
+        def compile_from_config(self, config):
+            config = k.saving.deserialize_keras_object(config)
+            self.compile(**config)
+            if hasattr(self, "optimizer") and self.built:
+                self.optimizer.build(self.trainable_variables)
+
+        def train_step(self, data):
+            x, y = data
+            self.zero_grad()
+            loss = self.factor * self.compute_loss(y=y, y_pred=self(x, training=True))
+            learn(self, loss)
+            return {"loss": loss, "factor": self.factor}
+
+    model = Scaled()
+    model(X[:2])
+    seeded(model)
+    model.compile("adam", "mse", factor=2.0)
+    first = dict(model.fit(X, Y, **HOW).history)
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(f"{folder}/m.keras")
+        again = k.saving.load_model(f"{folder}/m.keras")
+    steps = [again.factor, type(again.optimizer).__name__, int(again.optimizer.iterations)]
+    history = again.fit(X, Y, **HOW).history
+    return [first, steps, dict(history), again.get_weights()]
+
+
+# ---- other steps of the examples --------------------------------------------------------------
+
+
+@program
+def a_siamese_model(k):
+    class Siamese(k.Model):
+        def __init__(self, network, margin=0.5):
+            super().__init__()
+            self.network, self.margin = network, margin
+            self.loss_tracker = k.metrics.Mean(name="loss")
+
+        def call(self, inputs):
+            return [self.network(part) for part in inputs]
+
+        def _loss(self, data):
+            a, p, n = (self.network(part) for part in data)
+            near, far = (k.ops.sum(k.ops.square(a - b), -1) for b in (p, n))
+            return k.ops.mean(k.ops.maximum(near - far + self.margin, 0.0))
+
+        def train_step(self, data):
+            self.zero_grad()
+            loss = self._loss(data[0])
+            learn(self, loss, weights=self.network.trainable_weights)
+            self.loss_tracker.update_state(loss)
+            return {"loss": self.loss_tracker.result()}
+
+        def test_step(self, data):
+            self.loss_tracker.update_state(self._loss(data[0]))
+            return {"loss": self.loss_tracker.result()}
+
+        @property
+        def metrics(self):
+            return [self.loss_tracker]
+
+    network = seeded(k.Model(*ends(k)))
+    model = Siamese(network)
+    model.compile(optimizer=k.optimizers.SGD(0.01))
+    triple = (X, X[::-1].copy(), np.roll(X, 7, 0))
+    one = model.fit(x=triple, y=None, **HOW)
+    value = model.evaluate(x=triple, y=None, verbose=0)
+    return [one.history, value, network.get_weights()]
+
+
+@program
+def adversarial_weights_clipped(k):
+    """A WGAN: many steps of a critic for each of the generator."""
+
+    class WGAN(k.Model):
+        def __init__(self, critic, generator):
+            super().__init__()
+            self.critic, self.generator = critic, generator
+            self.draw = np.random.RandomState(5)
+            self.built = True
+
+        def compile(self, d_optimizer, g_optimizer):
+            super().compile()
+            self.d_optimizer, self.g_optimizer = d_optimizer, g_optimizer
+
+        def make(self, n):
+            return self.generator(torch.tensor(self.draw.normal(size=(n, 3)), dtype=torch.float32))
+
+        def train_step(self, real):
+            real = real[0] if isinstance(real, tuple) else real
+            for _ in range(3):
+                self.zero_grad()
+                made = self.make(len(real)).detach()
+                d_loss = k.ops.mean(self.critic(made)) - k.ops.mean(self.critic(real))
+                learn(self, d_loss, self.d_optimizer, self.critic.trainable_weights)
+                for w in self.critic.trainable_weights:
+                    w.assign(k.ops.clip(w, -0.3, 0.3))
+            self.zero_grad()
+            g_loss = -k.ops.mean(self.critic(self.make(len(real))))
+            learn(self, g_loss, self.g_optimizer, self.generator.trainable_weights)
+            return {"d_loss": d_loss, "g_loss": g_loss}
+
+    layers = k.layers
+    critic = k.Sequential([k.Input((4,)), layers.Dense(6, activation="relu"), layers.Dense(1)])
+    generator = k.Sequential([k.Input((3,)), layers.Dense(4)])
+    model = WGAN(seeded(critic, 1), seeded(generator, 2))
+    model.compile(k.optimizers.RMSprop(0.003), k.optimizers.RMSprop(0.002))
+    history = model.fit(X, **HOW)
+    return [history.history, critic.get_weights(), generator.get_weights()]
+
+
+@program
+def gradients_looked_at_and_clipped(k):
+    class Clipped(k.Model):
+        def train_step(self, data):
+            x, y, w = k.utils.unpack_x_y_sample_weight(data)
+            self.optimizer.zero_grad() if hasattr(self.optimizer, "zero_grad") else None
+            self.zero_grad()
+            y_pred = self(x, training=True)
+            loss = self.compute_loss(x, y, y_pred, w)
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(self.parameters(), 0.5)
+            weights = self.trainable_variables
+            with torch.no_grad():
+                self.optimizer.apply_gradients([(v.value.grad, v) for v in weights])
+            self._loss_tracker.update_state(loss) if hasattr(self, "_loss_tracker") else None
+            return {**self.compute_metrics(x, y, y_pred, w), "norm": norm, "loss": loss}
+
+    model = seeded(Clipped(*ends(k)))
+    model.compile("adam", "mse", metrics=["mae"])
+    return outcome(model, model.fit(X, Y, **HOW))
+
+
+@program
+def what_metrics_say_at_the_end(k):
+    """A step returns the values of its batch, under the names of metrics that it has moved."""
+
+    class Batches(k.Model):
+        def _values(self, data, learns):
+            x, y = data[:2]
+            self.zero_grad()
+            y_pred = self(x, training=learns)
+            loss = self.compute_loss(y=y, y_pred=y_pred)
+            if learns:
+                learn(self, loss)
+            for metric in self.metrics:
+                metric.update_state(*([loss] if metric.name == "loss" else [y, y_pred]))
+            return {"loss": loss, "mae": k.ops.mean(k.ops.abs(y - y_pred))}
+
+        def train_step(self, data):
+            return self._values(data, True)
+
+        def test_step(self, data):
+            return self._values(data, False)
+
+    seen = []
+    note = k.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append(dict(sorted(logs.items()))),
+        on_test_batch_end=lambda batch, logs: seen.append(dict(sorted(logs.items()))),
+    )
+    model = seeded(Batches(*ends(k)))
+    model.compile("sgd", "mse", metrics=["mae"])
+    found = outcome(model, model.fit(X, Y, validation_data=(X, Y), callbacks=[note], **HOW))
+    return [*found, seen, model.evaluate(X, Y, verbose=0)]
+
+
+def test_a_loss_that_no_metric_has_seen_is_that_of_the_last_step():
+    """Keras shows 0.0 here, the mean of nothing."""
+
+    class Silent(lk.Model):
+        def train_step(self, data):
+            x, y = data
+            self.zero_grad()
+            loss = self.compute_loss(y=y, y_pred=self(x, training=True))
+            learn(self, loss)
+            self.last = float(loss.detach())
+            return {"loss": loss}
+
+    model = seeded(Silent(*ends(lk)))
+    model.compile("sgd", "mse")
+    assert model.fit(X, Y, **HOW).history["loss"][-1] == pytest.approx(model.last)

@@ -283,7 +283,7 @@ class Fit(LightningModel):
 
     def _reduced_logs(self):
         """Logs of the epoch, of all processes."""
-        return self.model._logs() if self.parts is None else self.parts.logs()
+        return self.model._logs(over=True) if self.parts is None else self.parts.logs()
 
     # ---- the end ------------------------------------------------------------------------------
 

@@ -110,8 +110,9 @@ class Steps(Layer):
 
     def get_metrics_result(self):
         """{name: value} of all metrics so far."""
-        result = self._compiled.results() if self._compiled is not None else {}
-        for metric in self._attached:
+        own = self._overrides("metrics")
+        result = {} if own or self._compiled is None else self._compiled.results()
+        for metric in self.metrics if own else self._attached:
             value = metric.result()
             result.update(value if isinstance(value, dict) else {metric.name: value})
         return result
@@ -267,11 +268,18 @@ class Steps(Layer):
 
         return run
 
-    def _logs(self):
-        """{name: float} of the epoch so far; reads tensors back from the device."""
+    def _logs(self, over=False):
+        """{name: float} of the epoch so far; reads tensors back from the device.
+
+        Once it is `over`, what metrics say counts more than what the last step has returned.
+        """
         named = self.__dict__.get("_step_logs")
         if named is None:
             named = self.get_metrics_result()
+        elif over and named.keys() == (results := self.get_metrics_result()).keys():
+            if not (self._overrides("metrics") or self._compiled.loss_mean.count):
+                del results["loss"]  # no step has added to it
+            named = {**named, **results}
         elif not self._overrides("train_step"):
             named = {**self.get_metrics_result(), **named}
         return dict(sorted(_floats(named).items()))

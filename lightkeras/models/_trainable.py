@@ -351,7 +351,7 @@ class Trainable(Steps):
                 step += stride
                 if self.stop_evaluating:
                     break
-        logs = self._logs() if stride == 1 else last_logs(self, step - stride + 1)
+        logs = self._logs(over=True) if stride == 1 else last_logs(self, step - stride + 1)
         group.on_test_end(logs)
         return logs
 
