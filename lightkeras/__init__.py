@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import importlib
 
+from lightkeras._older import find_old_paths
+
 __version__ = "0.1.0"
 
 # Public name -> the module it is in; loaded when first asked for, so that importing the package
@@ -100,3 +102,6 @@ def _lacks(name):
 
 def __dir__():
     return __all__
+
+
+find_old_paths()

@@ -31,6 +31,19 @@ class _Every(int):
     """`period=n` of old ModelCheckpoint: every n epochs (a plain int would mean batches)."""
 
 
+def _without(kwargs, value):
+    """It chose among ways to compute the same."""
+
+
+def _feature_by_feature(kwargs, value):
+    """`mode=0` of Keras 1; 1 and 2 normalized other axes, which have layers of their own."""
+    if value != 0:
+        raise ValueError(
+            f"BatchNormalization() got mode={value!r}. It normalizes feature by feature (mode=0). "
+            "Type LayerNormalization() for mode=1."
+        )
+
+
 def _inverse_time_decay(kwargs, value):
     kwargs["_decay"] = value
 
@@ -63,6 +76,7 @@ _RECURRENT = {
     "W_regularizer": "kernel_regularizer",
     "U_regularizer": "recurrent_regularizer",
     "b_regularizer": "bias_regularizer",
+    "consume_less": _without,
 }
 
 OLD_NAMES: dict[str, dict] = {
@@ -71,6 +85,11 @@ OLD_NAMES: dict[str, dict] = {
         "init": "embeddings_initializer",
         "W_regularizer": "embeddings_regularizer",
         "W_constraint": "embeddings_constraint",
+    },
+    "DepthwiseConv2D": {
+        "kernel_initializer": "depthwise_initializer",
+        "kernel_regularizer": "depthwise_regularizer",
+        "kernel_constraint": "depthwise_constraint",
     },
     "_Conv": _CONV,
     "_Pool": {
@@ -85,7 +104,12 @@ OLD_NAMES: dict[str, dict] = {
     "GaussianDropout": {"p": "rate"},
     "SpatialDropout1D": {"p": "rate"},
     "LeakyReLU": {"alpha": "negative_slope"},
-    "BatchNormalization": {"gamma_init": "gamma_initializer", "beta_init": "beta_initializer"},
+    "BatchNormalization": {
+        "gamma_init": "gamma_initializer",
+        "beta_init": "beta_initializer",
+        "mode": _feature_by_feature,
+        "fused": _without,
+    },
     "L1": {"l": "l1"},
     "L2": {"l": "l2"},
     "MaxNorm": {"m": "max_value"},
@@ -120,6 +144,14 @@ def modernize(families, kwargs, known):
             else:
                 kwargs.setdefault(new, value)
             warn_old(families[0], old, new if isinstance(new, str) else None)
+
+
+def _in_places_of_today(families, args, kwargs):
+    """Keras 1's Convolution2D(32, 3, 3, border_mode="same"): the sizes of the kernel one by one."""
+    old = "_Conv" in families and any(k in _CONV for k in kwargs)
+    if old and len(args) > 2 and all(isinstance(n, int) for n in args):
+        return args[0], args[1:]
+    return args
 
 
 def warn_old(owner, old, new=None):
@@ -204,6 +236,7 @@ class Configurable(type):
             known, closed = accepted(cls)
             if not kwargs.keys() <= known:
                 families = [c.__name__ for c in cls.__mro__]
+                args = _in_places_of_today(families, args, kwargs)
                 modernize(families, kwargs, known)
                 strange = [k for k in kwargs if k not in known and k != "_decay"]
                 if strange and closed:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightkeras._dtypes import as_tensor
+from lightkeras._older import old_names
 from lightkeras._registry import Table
 
 __all__ = [
@@ -375,3 +376,6 @@ def serialize(activation):
 def deserialize(config, custom_objects=None):
     """The activation that a name or a config describes."""
     return _table.deserialize(config, custom_objects)
+
+
+__getattr__ = old_names(__name__)

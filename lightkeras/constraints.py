@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lightkeras._config import Configured
 from lightkeras._dtypes import as_tensor
+from lightkeras._older import old_names
 from lightkeras._registry import Table
 from lightkeras.config import epsilon
 
@@ -157,3 +158,6 @@ def serialize(constraint):
 def deserialize(config, custom_objects=None):
     """The constraint that a config describes."""
     return _table.deserialize(config, custom_objects)
+
+
+__getattr__ = old_names(__name__)

@@ -15,6 +15,7 @@ from lightkeras import random
 from lightkeras._config import Configured
 from lightkeras._device import default_device
 from lightkeras._dtypes import dtype_name, torch_dtype
+from lightkeras._older import old_names
 from lightkeras._registry import Table, unknown
 
 __all__ = [
@@ -496,3 +497,6 @@ def serialize(initializer):
 def deserialize(config, custom_objects=None):
     """The initializer that a config describes."""
     return _table.deserialize(config, custom_objects)
+
+
+__getattr__ = old_names(__name__)

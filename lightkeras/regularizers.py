@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from lightkeras._config import Configured
 from lightkeras._dtypes import as_tensor
+from lightkeras._older import old_names
 from lightkeras._registry import Table, unknown
 
 __all__ = [
@@ -184,3 +185,6 @@ def serialize(regularizer):
 def deserialize(config, custom_objects=None):
     """The regularizer that a config describes."""
     return _table.deserialize(config, custom_objects)
+
+
+__getattr__ = old_names(__name__)

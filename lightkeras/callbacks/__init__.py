@@ -1,5 +1,6 @@
 """What happens around epochs and batches: stopping, saving, logging, learning rates."""
 
+from lightkeras._older import old_names
 from lightkeras.callbacks._base import Callback, CallbackList
 from lightkeras.callbacks.backup import BackupAndRestore
 from lightkeras.callbacks.checkpoint import ModelCheckpoint
@@ -28,3 +29,5 @@ __all__ = [
     "TensorBoard",
     "TerminateOnNaN",
 ]
+
+__getattr__ = old_names(__name__)

@@ -1,5 +1,6 @@
 """Layers, one file per topic."""
 
+from lightkeras._older import old_names
 from lightkeras.layers._layer import Layer
 from lightkeras.layers._spec import InputSpec
 from lightkeras.layers._table import deserialize, serialize
@@ -336,3 +337,5 @@ __all__ = [
     "serialize",
     "subtract",
 ]
+
+__getattr__ = old_names(__name__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 
+from lightkeras._older import old_names
 from lightkeras._spatial import conv1d, conv1d_transpose, transposed_crops, tuple_of
 from lightkeras.layers._convolution import _Conv
 from lightkeras.layers._views import Permuted
@@ -309,3 +310,5 @@ Convolution3D = Conv3D
 Convolution1DTranspose = Conv1DTranspose
 Convolution2DTranspose = Conv2DTranspose
 Convolution3DTranspose = Conv3DTranspose
+
+__getattr__ = old_names(__name__)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from lightkeras import activations, constraints, initializers, regularizers
 from lightkeras._graph import KerasTensor, Node, is_keras_tensor
+from lightkeras._older import old_names
 from lightkeras._registry import is_code_allowed, named_function, serialize, unique_name
 from lightkeras.layers._layer import Layer
 from lightkeras.layers._spec import InputSpec
@@ -398,3 +399,6 @@ class TorchModuleWrapper(Layer):
         if not self._trainable and self.module.training:
             self.module.eval()  # as a frozen BatchNormalization
         return self.module(*args, **kwargs)
+
+
+__getattr__ = old_names(__name__)

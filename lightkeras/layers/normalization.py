@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 
 from lightkeras import constraints, initializers, regularizers
+from lightkeras._older import old_names
 from lightkeras.layers._layer import Layer
 from lightkeras.layers._spec import InputSpec
 from lightkeras.layers._views import View
@@ -406,3 +407,6 @@ class SpectralNormalization(Wrapper):
 
 def _unit(vector):
     return vector / torch.linalg.vector_norm(vector).clamp(min=1e-7)
+
+
+__getattr__ = old_names(__name__)

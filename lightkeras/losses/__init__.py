@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lightkeras import _registry
+from lightkeras._older import old_names
 from lightkeras.losses import classification, regression, structured
 from lightkeras.losses._base import Loss, LossFunctionWrapper, function_config
 from lightkeras.losses._checks import (
@@ -132,3 +133,6 @@ def kind_of_targets(y_shape, y_pred_shape):
     if len(y_shape) < len(y_pred_shape) or y_shape[-1] == 1:
         return "sparse_categorical"
     return "categorical"
+
+
+__getattr__ = old_names(__name__)

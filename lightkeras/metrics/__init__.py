@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from lightkeras import _registry, losses
+from lightkeras._older import old_names
 from lightkeras.losses import (
     binary_crossentropy,
     binary_focal_crossentropy,
@@ -205,3 +206,6 @@ def _kind(name, loss, y_shape, y_pred_shape):
         f"names {', '.join(f'{kind}_accuracy' for kind in _ACCURACIES)} are accepted. "
         "Use one of these."
     )
+
+
+__getattr__ = old_names(__name__)

@@ -1,5 +1,6 @@
 """Models: where layers and training meet."""
 
+from lightkeras._older import old_names
 from lightkeras.layers import _table
 from lightkeras.models._cloning import clone_model
 from lightkeras.models._functional import model_from_json
@@ -12,3 +13,5 @@ __all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json"
 _table.register("Model", Model)
 _table.register("Functional", Model)
 _table.register("Sequential", Sequential)
+
+__getattr__ = old_names(__name__)

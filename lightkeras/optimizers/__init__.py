@@ -15,6 +15,7 @@ import inspect
 
 import torch
 
+from lightkeras._older import old_names
 from lightkeras._registry import Table
 from lightkeras.optimizers import legacy, schedules
 from lightkeras.optimizers._adam import Adam, Adamax, AdamW, Lamb, Nadam, ScheduleFreeAdamW
@@ -147,3 +148,6 @@ def deserialize(config, custom_objects=None):
     if isinstance(config, dict) and isinstance(config.get("class_name"), str):
         config = {**config, "class_name": _lower(config["class_name"])}
     return _table.deserialize(config, custom_objects)
+
+
+__getattr__ = old_names(__name__)

@@ -5,6 +5,7 @@ import importlib
 from lightkeras._dtypes import dtype_name as standardize_dtype
 from lightkeras._flags import trainer_flags
 from lightkeras._graph import get_source_inputs, is_keras_tensor
+from lightkeras._older import old_names
 from lightkeras._progress import Progbar
 from lightkeras._ranks import is_chief
 from lightkeras._registry import (
@@ -97,9 +98,12 @@ _ABOVE = {
 }
 
 
+_old_names = old_names(__name__)
+
+
 def __getattr__(name):
     if name not in _ABOVE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return _old_names(name)
     return getattr(importlib.import_module(f"lightkeras.{_ABOVE[name]}"), name)
 
 

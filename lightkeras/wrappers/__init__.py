@@ -11,6 +11,8 @@ __all__ = ["SKLearnClassifier", "SKLearnRegressor", "SKLearnTransformer"]
 
 
 def __getattr__(name):
+    if name == "scikit_learn":  # of Keras 2
+        return importlib.import_module("lightkeras.wrappers.scikit_learn")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module("lightkeras.wrappers._estimators"), name)

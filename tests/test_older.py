@@ -1,0 +1,135 @@
+"""Import paths and names of older Keras, as scripts have them, and what is said of those gone."""
+
+import importlib
+import warnings
+
+import pytest
+
+import lightkeras as lk
+from lightkeras import layers
+
+PATHS = {
+    "engine": "Layer InputSpec",
+    "engine.topology": "Layer InputSpec Input get_source_inputs",
+    "engine.training": "Model",
+    "initializations": "normal uniform zero glorot_uniform",
+    "layers.advanced_activations": "LeakyReLU PReLU ELU",
+    "layers.convolutional": """Conv1D Conv2D Convolution1D Convolution2D MaxPooling2D UpSampling2D
+        ZeroPadding2D Cropping2D AveragePooling2D SeparableConv2D Conv2DTranspose""",
+    "layers.convolutional_recurrent": "ConvLSTM2D",
+    "layers.core": """Dense Dropout Activation Flatten Reshape Permute RepeatVector Lambda Masking
+        SpatialDropout2D""",
+    "layers.embeddings": "Embedding",
+    "layers.merge": "Concatenate Add Multiply concatenate add",
+    "layers.noise": "GaussianNoise GaussianDropout",
+    "layers.normalization": "BatchNormalization LayerNormalization",
+    "layers.pooling": "MaxPooling1D GlobalAveragePooling2D",
+    "layers.recurrent": "LSTM GRU SimpleRNN RNN",
+    "layers.wrappers": "TimeDistributed Bidirectional",
+    "objectives": "mean_squared_error categorical_crossentropy mse",
+    "optimizer_v2.adam": "Adam",
+    "optimizers.adam_v2": "Adam",
+    "optimizers.legacy": "Adam SGD",
+    "preprocessing.text": "Tokenizer one_hot text_to_word_sequence",
+    "saving.save": "load_model save_model",
+    "utils.data_utils": "get_file Sequence",
+    "utils.generic_utils": "Progbar get_custom_objects",
+    "utils.layer_utils": "get_source_inputs",
+    "utils.np_utils": "to_categorical normalize",
+    "utils.vis_utils": "plot_model model_to_dot",
+    "wrappers.scikit_learn": "KerasClassifier KerasRegressor",
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*old Keras spelling")
+@pytest.mark.parametrize("path", PATHS)
+def test_paths(path):
+    module = importlib.import_module(f"lightkeras.{path}")
+    for name in PATHS[path].split():
+        assert callable(getattr(module, name)), name
+    found = lk
+    for part in path.split("."):
+        found = getattr(found, part)
+    assert found is module
+
+
+def test_the_same_things_stand_there():
+    from lightkeras.layers.merge import concatenate
+
+    from lightkeras.layers.core import Dropout
+
+    assert (Dropout, concatenate) == (layers.Dropout, layers.concatenate)
+    everything = {}
+    exec("from lightkeras.layers.convolutional import *", everything)
+    exec("from lightkeras.layers.embeddings import *", everything)
+    assert everything["Embedding"] is layers.Embedding
+    with pytest.raises(ModuleNotFoundError, match=r"lightkeras\.layers\.nothing"):
+        importlib.import_module("lightkeras.layers.nothing")
+    with pytest.raises(ImportError, match="cannot import name 'Dropot'"):
+        exec("from lightkeras.layers.core import Dropot")
+
+
+RENAMED = {
+    "layers.CuDNNLSTM": layers.LSTM,
+    "layers.Deconvolution2D": layers.Conv2DTranspose,
+    "optimizers.rmsprop": lk.optimizers.RMSprop,
+    "optimizers.adam": lk.optimizers.Adam,
+    "regularizers.l1l2": lk.regularizers.L1L2,
+    "regularizers.activity_l2": lk.regularizers.L2,
+    "initializers.normal": lk.initializers.RandomNormal,
+    "initializers.zero": lk.initializers.Zeros,
+}
+
+
+@pytest.mark.parametrize("path", RENAMED)
+def test_names(path, monkeypatch):
+    monkeypatch.setattr("lightkeras._config._warned", set())
+    place, name = path.split(".")
+    with pytest.warns(UserWarning, match=rf"{place}: '{name}' is an old Keras spelling.*today is"):
+        found = getattr(getattr(lk, place), name)
+    assert found is RENAMED[path] or found.__name__ in ("l1_l2", "l2")
+    with warnings.catch_warnings(action="error"):  # once is enough
+        getattr(getattr(lk, place), name)
+
+
+GONE = {
+    "layers.merge": r"Type layers\.Concatenate\(\)\(\[a, b\]\)",
+    "layers.Merge": r"Type layers\.Concatenate",
+    "layers.ThresholdedReLU": r"Type layers\.ReLU\(threshold=1\.0\)",
+    "layers.DenseFeatures": r"utils\.FeatureSpace",
+    "layers.TFSMLayer": r"models\.load_model",
+    "layers.Dens": r"Did you mean 'Dense'\?",
+    "models.Graph": r"Type Model\(inputs, outputs\)",
+    "models.model_from_yaml": r"model_from_json",
+    "callbacks.ReduceLRONPlateau": r"Did you mean 'ReduceLROnPlateau'\?",
+    "losses.MeanSquareError": r"Did you mean 'MeanSquaredError'\?",
+    "metrics.Precison": r"Did you mean 'Precision'\?",
+    "optimizers.Adan": r"Did you mean 'Adam'\?",
+    "activations.rellu": r"Did you mean 'relu'\?",
+    "utils.multi_gpu_model": r"Type model\.fit\(x, y, devices=2\)",
+    "utils.to_categoric": r"Did you mean 'to_categorical'\?",
+    "backend.function": r"Make a Model\(inputs, outputs\)",
+}
+
+
+@pytest.mark.parametrize("path", GONE)
+def test_what_has_gone(path):
+    place, name = path.split(".")
+    module = getattr(lk, place)
+    vars(module).pop("merge", None)  # the file of this name, when it was imported before
+    with pytest.raises(AttributeError, match=rf"has no (attribute )?'{name}'\. .*{GONE[path]}"):
+        getattr(module, name)
+
+
+@pytest.mark.filterwarnings("ignore:.*old Keras spelling")
+def test_old_arguments():
+    first = layers.Convolution2D(4, 3, 5, border_mode="same", subsample=(2, 1), init="uniform")
+    assert first.get_config()["kernel_size"] == (3, 5)
+    assert first(lk.Input((8, 8, 3))).shape == (None, 4, 8, 4)
+    assert layers.Conv2D(4, 3, 2).strides == (2, 2)  # today's third place
+    assert layers.LSTM(output_dim=3, consume_less="gpu", inner_init="zeros").units == 3
+    assert layers.BatchNormalization(mode=0, fused=True).axis == -1
+    dense = layers.DepthwiseConv2D(3, kernel_initializer="ones")
+    assert type(dense.depthwise_initializer).__name__ == "Ones"
+    with pytest.raises(ValueError, match=r"mode=1\. .*Type LayerNormalization\(\)"):
+        layers.BatchNormalization(mode=1)
