@@ -1,4 +1,5 @@
-"""`.ckpt` files of ModelCheckpoint, Lightning's callbacks and loggers beside ours."""
+"""Where Keras and Lightning meet: `.ckpt` files, Lightning's callbacks and loggers in `fit`, and
+models with steps of their own in Trainers of the user's own."""
 
 import csv
 import os
@@ -265,6 +266,108 @@ def test_loggers_of_lightning(tmp_path):
         assert [e.value for e in board.Scalars(name)] == pytest.approx(values[name]), name
 
 
+# ---- Trainers of one's own --------------------------------------------------------------------
+
+
+class Stepping(lk.Model):
+    """Steps of one's own, and a second optimizer."""
+
+    def __init__(self):
+        super().__init__()
+        self.low, self.head = lk.layers.Dense(3, activation="relu"), lk.layers.Dense(2)
+        self.low_optimizer = lk.optimizers.Adam(0.02)
+        self.seen = lk.metrics.Mean(name="seen")
+        self.taken = []
+
+    def call(self, x):
+        return self.head(self.low(x))
+
+    def train_step(self, data):
+        x, y = data
+        self.taken.append("train")
+        self.zero_grad()
+        loss = self.compute_loss(y=y, y_pred=self(x, training=True))
+        loss.backward()
+        for layer, optimizer in ((self.low, self.low_optimizer), (self.head, self.optimizer)):
+            weights = layer.trainable_weights
+            optimizer.apply([w.value.grad for w in weights], weights)
+        self.seen.update_state(loss)
+        return {"loss": loss, "seen": self.seen.result()}
+
+    def test_step(self, data):
+        self.taken.append("test")
+        return {"correct": (self(data[0]).argmax(1) == data[1]).float().mean()}
+
+    def predict_step(self, data):
+        self.taken.append("predict")
+        return self(data[0] if isinstance(data, (tuple, list)) else data).argmax(1)
+
+
+def stepping(seed=0):
+    lk.utils.set_random_seed(seed)
+    model = Stepping()
+    loss = lk.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(lk.optimizers.Adam(0.01), loss)
+    model(X[:2])
+    return model
+
+
+def quiet_trainer(**flags):
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    return L.Trainer(enable_model_summary=False, **quiet, **flags)
+
+
+def loader(*arrays):
+    return DataLoader(TensorDataset(*map(torch.tensor, arrays)), 8)
+
+
+def test_steps_of_ones_own_in_a_trainer_of_ones_own():
+    ours, theirs = stepping(), stepping()
+    history = ours.fit(X, Y, epochs=2, **VALIDATED).history
+    trainer, module = quiet_trainer(max_epochs=2), theirs.to_lightning()
+    trainer.fit(module, loader(X, Y), loader(X[:20], Y[:20]))
+    assert same(ours, theirs) and trainer.global_step == 16
+    for name, values in history.items():
+        assert float(trainer.callback_metrics[name]) == pytest.approx(values[-1])
+    rows = trainer.predict(module, loader(X))
+    assert np.array_equal(np.concatenate(rows), ours.predict(X, verbose=0))
+    assert theirs.taken[-8:] == ["predict"] * 8
+
+
+@pytest.mark.parametrize("own_trainer", [False, True])
+def test_every_optimizer_is_in_the_ckpt(tmp_path, own_trainer):
+    once, twice, again = stepping(), stepping(), stepping(1)
+    once.fit(X, Y, epochs=4, **HOW)
+    saves = ModelCheckpoint(tmp_path / "m.ckpt")
+    twice.fit(X, Y, epochs=2, callbacks=[saves], **HOW)
+    if own_trainer:
+        trainer = quiet_trainer(max_epochs=4)
+        trainer.fit(again.to_lightning(), loader(X, Y), ckpt_path=tmp_path / "m.ckpt")
+    else:
+        again.fit(X, Y, epochs=4, resume=tmp_path / "m.ckpt", **HOW)
+    assert same(once, again) and again.low_optimizer.iterations == 32
+
+
+def test_hooks_of_ones_own_in_a_subclass():
+    model, seen = classifier(), []
+
+    class Mine(type(model.to_lightning())):
+        def on_train_batch_end(self, outputs, batch, batch_idx):
+            seen.append((batch_idx, float(outputs["loss"])))
+
+        def on_train_epoch_end(self):
+            super().on_train_epoch_end()
+            seen.append(("epoch", float(self.trainer.callback_metrics["loss"])))
+
+        def on_before_optimizer_step(self, optimizer):
+            for p in self.model.parameters():
+                p.grad.zero_()
+
+    quiet_trainer(max_epochs=2).fit(Mine(model), loader(X, Y))
+    assert [where for where, _ in seen] == [*range(8), "epoch"] * 2
+    assert same(model, classifier())  # no gradient was left
+
+
 # ---- several processes ------------------------------------------------------------------------
 
 
@@ -286,3 +389,27 @@ def test_several_processes_write_one_file(tmp_path):
     assert path == other == f"{tmp_path}/2.ckpt" and alike
     assert all(map(np.array_equal, weights, weights_too))
     assert sorted(os.listdir(tmp_path)) == ["1.ckpt", "2.ckpt", "b.ckpt"]
+
+
+def group_steps(own_trainer):
+    model = stepping()
+    flags = {"accelerator": "cpu", "strategy": "ddp", "devices": 2}
+    if own_trainer:
+        trainer = quiet_trainer(max_epochs=2, use_distributed_sampler=False, **flags)
+        share = slice(trainer.global_rank, 48, 2)
+        batches = DataLoader(TensorDataset(torch.tensor(X[share]), torch.tensor(Y[share])), 4)
+        trainer.fit(model.to_lightning(), batches)
+    else:
+        model.fit(X[:48], Y[:48], epochs=2, **flags, **HOW)
+    return model.get_weights()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the group is forked")
+@pytest.mark.parametrize("own_trainer", [False, True])
+def test_steps_of_ones_own_in_several_processes(own_trainer):
+    alone = stepping()
+    alone.fit(X[:48], Y[:48], epochs=2, **HOW)
+    one, two = on_group(2, group_steps, own_trainer)
+    for here, there, whole in zip(one, two, alone.get_weights(), strict=True):
+        assert np.array_equal(here, there)
+        np.testing.assert_allclose(here, whole, rtol=1e-4, atol=1e-5)

@@ -7,9 +7,22 @@ from typing import Any
 
 from lightkeras._ranks import is_chief
 from lightkeras._training._backup import packed
-from lightkeras._training._state import callback_states, put_back_callbacks
+from lightkeras._training._state import (
+    callback_states,
+    load_optimizer,
+    optimizer_state,
+    optimizers_of,
+    put_back_callbacks,
+)
 
-__all__ = ["Ckpt", "complete", "prepare", "put_back_ckpt"]
+__all__ = [
+    "Ckpt",
+    "complete",
+    "other_optimizers",
+    "prepare",
+    "put_back_ckpt",
+    "put_back_optimizers",
+]
 
 _AUTOMATIC = "epoch_loop.automatic_optimization.optim_progress"
 _MANUAL = "epoch_loop.manual_optimization.optim_step_progress"
@@ -51,11 +64,11 @@ class Ckpt:
 def complete(fit, checkpoint):
     """Add the states of Keras's callbacks, and the steps that Lightning did not take itself."""
     if "callbacks" in checkpoint:  # not of the weights alone
-        checkpoint["lightkeras"] = {
-            "callbacks": callback_states(fit.group.callbacks),
-            "told": fit.told,  # how many callbacks have heard of the end of this epoch
-            "logs": packed(fit.epoch_logs, "logs"),
-        }
+        checkpoint["lightkeras"].update(
+            callbacks=callback_states(fit.group.callbacks),
+            told=fit.told,  # how many callbacks have heard of the end of this epoch
+            logs=packed(fit.epoch_logs, "logs"),
+        )
     if fit.chunk:
         counts = checkpoint["loops"]["fit_loop"]
         counts.update(_counts(fit.trainer.global_step, fit.step, fit.train_batches.steps))
@@ -77,6 +90,20 @@ def _counts(total, current, steps) -> dict[str, Any]:
         "epoch_loop.state_dict": {"_batches_that_stepped": total},
         _AUTOMATIC: {"optimizer": optimizer},
     }
+
+
+def other_optimizers(model):
+    """{name: state} of optimizers that are attributes, as those of a GAN; Lightning has the one
+    of `compile`."""
+    found = {name: optimizer_state(model, o) for name, o in optimizers_of(model)}
+    return {name: state for name, state in found.items() if state and name != "optimizer"}
+
+
+def put_back_optimizers(model, saved):
+    """Give optimizers that are attributes the states that `other_optimizers` took."""
+    for name, optimizer in optimizers_of(model):
+        if name in saved:
+            load_optimizer(model, optimizer, saved[name])
 
 
 # ---- going on from one ------------------------------------------------------------------------

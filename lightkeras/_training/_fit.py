@@ -10,7 +10,13 @@ import torch
 from lightkeras import _data
 from lightkeras._device import use_device
 from lightkeras._together import keep_sums
-from lightkeras._training._checkpoints import Ckpt, complete, prepare, put_back_ckpt
+from lightkeras._training._checkpoints import (
+    Ckpt,
+    complete,
+    prepare,
+    put_back_ckpt,
+    put_back_optimizers,
+)
 from lightkeras._training._lightning import LightningModel, scaled
 from lightkeras._training._loaders import TOKEN, Chunk, Loader, Once
 from lightkeras._training._parts import Parts
@@ -108,13 +114,6 @@ class Fit(LightningModel):
         self.__dict__["step"] = step
         self._count(count)
 
-    def _count(self, steps):
-        """Tell Lightning about the optimizer steps it did not see."""
-        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        for counter in (progress.current, progress.total):
-            counter.ready += steps
-            counter.completed += steps
-
     def _lightning_step(self, batch):
         with use_device(self.device):
             if self.parts is not None:
@@ -177,9 +176,11 @@ class Fit(LightningModel):
             self.restart.open()
 
     def on_save_checkpoint(self, checkpoint):
+        super().on_save_checkpoint(checkpoint)
         complete(self, checkpoint)
 
     def on_load_checkpoint(self, checkpoint):
+        super().on_load_checkpoint(checkpoint)
         prepare(self, checkpoint)
 
     def on_fit_start(self):
@@ -211,6 +212,7 @@ class Fit(LightningModel):
             self.parts.begin(own_step=not self.automatic_optimization)
         self.group.on_train_begin({})
         put_back_ckpt(self)
+        put_back_optimizers(self.model, self._saved_optimizers)
         if self.restart is not None:
             self.restart.listen()
 

@@ -8,12 +8,17 @@ import torch
 from lightkeras import _data
 from lightkeras._ranks import world
 from lightkeras._together import averaged_logs, keep_sums
+from lightkeras._training._checkpoints import other_optimizers, put_back_optimizers
+from lightkeras._training._parts import share_gradients
 
 __all__ = ["LightningModel", "scaled"]
 
 
 class LightningModel(L.LightningModule):
     """A model for a Trainer of one's own: what `model.to_lightning()` returns.
+
+    Steps that a model overrides (`train_step`, `test_step`, `predict_step`) are taken here, too.
+    Hooks of one's own are added in a subclass of its type; they call `super()`'s.
 
     Args:
         model: A compiled model.
@@ -22,6 +27,9 @@ class LightningModel(L.LightningModule):
     def __init__(self, model):
         super().__init__()
         self.model = model
+        # A train_step of the user's own calls backward and the optimizer itself.
+        self.automatic_optimization = not model._overrides("train_step")
+        self.__dict__.update(_looked=False, _hooks=[], _saved_optimizers={})
 
     def forward(self, x):
         return self.model(x)
@@ -30,24 +38,61 @@ class LightningModel(L.LightningModule):
         model = self.model
         if self.trainer.training and not model.training:
             model.train()
-        batch = _data.unpack(batch)
+        x, y, w = _data.unpack(batch)
         self.__dict__.pop("_train_logs", None)  # validated in the middle of an epoch: it goes on
-        if model._compiled.parts is None:
-            self._look(batch)
-        loss, y_pred = model._loss_of(*batch)
-        model._update_metrics(batch[0], batch[1], y_pred, batch[2])
+        self._look((x, y, w))
+        if not self.automatic_optimization:
+            self._begin()
+            model._run_step("train", _is_bare(batch))(x, y, w)
+            self._count(1)
+            return None
+        loss, y_pred = model._loss_of(x, y, w)
+        model._update_metrics(x, y, y_pred, w)
         return scaled(loss, model)
 
+    def _start_anew(self):
+        """Before an epoch or a pass: no sums, and nothing that a step has returned."""
+        self.model.reset_metrics()
+        self.model.__dict__["_step_logs"] = None
+
+    def _begin(self):
+        """Before the first `train_step`: the model is where it is trained."""
+        if world() > 1 and not self._hooks:
+            self._hooks.extend(share_gradients(self.model, lambda: 1 / world()))
+        saved, self.__dict__["_saved_optimizers"] = self._saved_optimizers, {}
+        put_back_optimizers(self.model, saved)
+
+    def _count(self, steps):
+        """Tell Lightning about the optimizer steps it did not see."""
+        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        for counter in (progress.current, progress.total):
+            counter.ready += steps
+            counter.completed += steps
+
     def validation_step(self, batch, batch_idx):
-        self.model._test_batch(*_data.unpack(batch))
+        model, data = self.model, _data.unpack(batch)
+        self._look(data)
+        if model._overrides("test_step"):
+            model._run_step("test", _is_bare(batch))(*data)
+        else:
+            model._test_batch(*data)
 
     test_step = validation_step
 
     def predict_step(self, batch, batch_idx):
-        return self.model(_data.unpack(batch)[0])
+        own, data = self.model._own_step("predict"), _data.unpack(batch)
+        return self.model(data[0]) if own is None else own(_data.pack(*data, _is_bare(batch)))
+
+    def on_save_checkpoint(self, checkpoint):
+        if "optimizer_states" in checkpoint:
+            checkpoint["lightkeras"] = {"optimizers": other_optimizers(self.model)}
+
+    def on_load_checkpoint(self, checkpoint):
+        saved = checkpoint.get("lightkeras", {}).get("optimizers", {})
+        self.__dict__["_saved_optimizers"] = saved
 
     def on_train_epoch_start(self):
-        self.model.reset_metrics()
+        self._start_anew()
 
     def on_train_epoch_end(self):
         # Validation ran in between and used the same sums, so training's were kept.
@@ -58,14 +103,14 @@ class LightningModel(L.LightningModule):
         if self.model._compiled.parts is not None:
             self.__dict__["_train_logs"] = _all_logs(self.model)
         self.__dict__["_put_back"] = keep_sums(self.model)
-        self.model.reset_metrics()
+        self._start_anew()
 
     def on_validation_epoch_end(self):
         self.log_dict({f"val_{k}": v for k, v in _all_logs(self.model).items()})
         self._put_back()
 
     def on_test_epoch_start(self):
-        self.model.reset_metrics()
+        self._start_anew()
 
     def on_test_epoch_end(self):
         self.log_dict({f"test_{k}": v for k, v in _all_logs(self.model).items()})
@@ -85,9 +130,14 @@ class LightningModel(L.LightningModule):
         """Between calls of `fit` a model is one that predicts, as in Keras."""
         for module, mode in self.__dict__.pop("_modes", {}).items():
             module.training = mode
+        while self._hooks:
+            self._hooks.pop().remove()
 
     def _look(self, batch):
-        self.model._first_batch(*batch)
+        """Build and bind what is not yet, by the first batch."""
+        if not self._looked:
+            self.__dict__["_looked"] = True
+            self.model._first_batch(*batch, training=not self.automatic_optimization)
 
     def configure_optimizers(self):
         model = self.model
@@ -112,4 +162,9 @@ def scaled(loss, model):
 
 def _all_logs(model):
     """Logs of the sums of all processes."""
-    return model._logs() if world() == 1 else averaged_logs(model, 1.0)
+    return model._logs(over=True) if world() == 1 else averaged_logs(model, 1.0)
+
+
+def _is_bare(batch):
+    """Whether a batch is x alone, as it is."""
+    return not isinstance(batch, (tuple, list))

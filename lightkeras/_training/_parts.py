@@ -15,7 +15,7 @@ from lightkeras._together import averaged_logs, keep_sums
 from lightkeras._training._failures import end_with_parent
 from lightkeras._tree import flatten, map_structure
 
-__all__ = ["Parts"]
+__all__ = ["Parts", "share_gradients"]
 
 
 class Parts:
@@ -50,7 +50,7 @@ class Parts:
         """Before the first step."""
         end_with_parent()
         if own_step:
-            self._share_gradients()
+            self.hooks = share_gradients(self.model, lambda: self.weight)
         if rank() > 0:  # or the rows of one share would be dropped out like those of another
             torch.manual_seed(int(torch.randint(2**31, ())) + rank())
 
@@ -72,21 +72,6 @@ class Parts:
         loss = take(*(self.spare or batch))
         put_back()
         return loss
-
-    def _share_gradients(self):
-        """Add up the gradients of a `train_step` of the user's own over the processes.
-
-        Its `backward` runs outside of what DDP watches. A hook sees each gradient before it is
-        added to the parameter, so it does not matter how the step uses it.
-        """
-
-        def shared(gradient):
-            gradient = (gradient * self.weight).contiguous()
-            dist.all_reduce(gradient)
-            return gradient
-
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        self.hooks = [p.register_hook(shared) for p in trained]
 
     def logs(self):
         """Logs of the epoch so far, of all processes."""
@@ -111,6 +96,27 @@ class Parts:
             layer.synchronized = False
         for hook in self.hooks:
             hook.remove()
+
+
+def share_gradients(model, weight):
+    """Add up the gradients of a `train_step` of the user's own over the processes.
+
+    Its `backward` runs outside of what DDP watches. A hook sees each gradient before it is
+    added to the parameter, so it does not matter how the step uses it.
+
+    Args:
+        weight: Function that gives this process's part of the running batch.
+
+    Returns:
+        The hooks.
+    """
+
+    def shared(gradient):
+        gradient = (gradient * weight()).contiguous()
+        dist.all_reduce(gradient)
+        return gradient
+
+    return [p.register_hook(shared) for p in model.parameters() if p.requires_grad]
 
 
 def _two_rows(batch):

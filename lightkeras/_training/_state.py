@@ -16,6 +16,9 @@ from lightkeras.optimizers import parameter_of
 __all__ = [
     "callback_states",
     "data_of",
+    "load_optimizer",
+    "optimizer_state",
+    "optimizers_of",
     "own_part",
     "put_back",
     "put_back_callbacks",
@@ -48,7 +51,7 @@ def shared_part(fit):
     return {
         "tensors": {n: packed(t, n) for n, t in _tensors(model)},
         "states": {n: packed(s, n) for n, s in _recurrent_states(model)},
-        "optimizers": {n: _optimizer_state(model, o) for n, o in _optimizers(model)},
+        "optimizers": {n: optimizer_state(model, o) for n, o in optimizers_of(model)},
         "scheduler": scheduler and packed(scheduler.state_dict(), "the scheduler's state"),
         "callbacks": callback_states(fit.group.callbacks),
         "lightning": callback_states(trainer.callbacks),
@@ -71,7 +74,8 @@ def _recurrent_states(model):
             yield name, module.states
 
 
-def _optimizers(model):
+def optimizers_of(model):
+    """(name, optimizer): that of `compile`, and those that are attributes."""
     yield "optimizer", model._compiled.optimizer
     for name, module in model.named_modules():
         for attribute, value in vars(module).items():
@@ -79,7 +83,7 @@ def _optimizers(model):
                 yield f"{name}.{attribute}", value
 
 
-def _optimizer_state(model, optimizer):
+def optimizer_state(model, optimizer):
     """The state and the names of the parameters; None of one that has none yet."""
     if optimizer is None or not any(g["params"] for g in optimizer.param_groups):
         return None
@@ -184,8 +188,8 @@ def put_back(fit, state):
             module.__dict__["states"] = _on(state["states"][name], fit.device)
     if state["scheduler"] is not None:
         model._compiled.scheduler.load_state_dict(state["scheduler"])
-    for name, optimizer in _optimizers(model):
-        _load_optimizer(model, optimizer, state["optimizers"].get(name))
+    for name, optimizer in optimizers_of(model):
+        load_optimizer(model, optimizer, state["optimizers"].get(name))
     trainer.precision_plugin.load_state_dict(state["precision"])
     put_back_callbacks(fit.group.callbacks, state["callbacks"])
     for name, counter in _counters(trainer).items():
@@ -200,7 +204,8 @@ def _on(tensors, device):
     return map_structure(lambda t: None if t is None else t.to(device), tensors)
 
 
-def _load_optimizer(model, optimizer, saved):
+def load_optimizer(model, optimizer, saved):
+    """Give an optimizer what `optimizer_state` took; it is built if it has not been yet."""
     if saved is None:
         return
     if not getattr(optimizer, "built", True):  # it is made with the first step

@@ -311,9 +311,9 @@ class Steps(Layer):
         """What gives the outputs of a batch: the model, or its call as compiled code."""
         return compiled_step(self, "predict", self)
 
-    def _first_batch(self, x, y=None, w=None):
+    def _first_batch(self, x, y=None, w=None, training=False):
         """Build and bind from one batch: what a Trainer of the user's own brings."""
-        self._prepare(OneBatch(x, y, w), training=False)
+        self._prepare(OneBatch(x, y, w), training)
 
     def _first_look(self, batches, own_step):
         """Run the first rows once, to build what is not built and to see the outputs' shapes."""

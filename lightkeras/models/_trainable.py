@@ -479,7 +479,8 @@ class Trainable(Steps):
         """The model as a LightningModule, for a Trainer of one's own.
 
         Batches are `(x, y)` or `(x, y, sample_weight)`. Loss and metrics are logged once an
-        epoch, under Keras's names.
+        epoch, under Keras's names. Steps that the model overrides are taken. Hooks of one's own go
+        into a subclass: `class Mine(type(model.to_lightning()))`, then `Mine(model)`.
 
         Returns:
             A `lightning.pytorch.LightningModule`; `.model` is this model.
