@@ -80,8 +80,8 @@ class LightningModel(L.LightningModule):
     test_step = validation_step
 
     def predict_step(self, batch, batch_idx):
-        own, data = self.model._own_step("predict"), _data.unpack(batch)
-        return self.model(data[0]) if own is None else own(_data.pack(*data, _is_bare(batch)))
+        own, (x, y, w) = self.model._own_step("predict"), _data.unpack(batch)
+        return self.model(x) if own is None else own(_data.pack(x, y, w, _is_bare(batch)))
 
     def on_save_checkpoint(self, checkpoint):
         if "optimizer_states" in checkpoint:
