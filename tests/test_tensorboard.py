@@ -307,3 +307,29 @@ def test_refused_when_made(arguments, text):
 )
 def test_batches_to_profile(given, batches):
     assert _batches(given) == batches
+
+
+def test_a_training_with_all_of_it(tmp_path):
+    import lightkeras as lk
+
+    layers, r = lk.layers, np.random.RandomState(0)
+    x = r.rand(60, 12).astype("float32")
+    stack = [lk.Input((12,)), layers.Embedding(20, 5, name="emb"), layers.Flatten()]
+    model = lk.Sequential([*stack, layers.Dense(2, activation="softmax", name="head")])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    board = TensorBoard(tmp_path, 1, update_freq="batch", write_images=True, profile_batch=(2, 3),
+                        embeddings_freq=1, write_steps_per_second=True)  # fmt: skip
+    y = (x.sum(1) > 6).astype("int64")
+    how = {"batch_size": 10, "validation_split": 0.2, "verbose": 0}
+    history = model.fit(x, y, epochs=2, callbacks=[board], **how).history
+    train, val = (read(tmp_path / name) for name in ("train", "validation"))
+    for events, prefix in ((train, ""), (val, "val_")):
+        for name in ("loss", "accuracy"):
+            seen = [(e.step, e.value) for e in events.Scalars(f"epoch_{name}")]
+            assert seen == [(n, pytest.approx(v)) for n, v in enumerate(history[prefix + name])]
+    assert [e.step for e in train.Scalars("batch_loss")] == list(range(1, 11))
+    kernel = [e for e in train.Tags()["histograms"] if "head/kernel" in e]
+    assert [e.step for e in train.Histograms(kernel[0])] == [0, 1]
+    assert train.Tags()["images"] and "keras" in train.Tags()["tensors"]
+    assert list((tmp_path / "train").glob("*.pt.trace.json"))
+    assert np.loadtxt(tmp_path / "train" / "emb.tsv").shape == (20, 5)

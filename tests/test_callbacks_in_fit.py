@@ -1,0 +1,294 @@
+"""Callbacks in `fit`, `evaluate` and `predict` of small models: each program beside live Keras."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from _beside import beside, seeded
+
+import lightkeras as lk
+
+RNG = np.random.RandomState(0)
+X = RNG.rand(60, 4).astype("float32")
+Y = (X.sum(1) > 2).astype("int64")
+VAL = (RNG.rand(20, 4).astype("float32"), RNG.randint(0, 2, 20))
+HOW = {"batch_size": 10, "epochs": 8, "verbose": 0, "shuffle": False, "validation_data": VAL}
+PROGRAMS = {}
+
+
+def program(fn):
+    PROGRAMS[fn.__name__] = fn
+    return fn
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_program(name):
+    beside(PROGRAMS[name], rtol=1e-3, atol=1e-4)
+
+
+def classifier(k, rate=0.5, optimizer=None):
+    model = k.Sequential([k.Input((4,)), k.layers.Dense(6, activation="relu"), k.layers.Dense(2)])
+    loss = k.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer or k.optimizers.SGD(rate), loss, metrics=["accuracy"])
+    return seeded(model)
+
+
+def outcome(model, history):
+    return [dict(history.history), history.epoch, model.get_weights(), model.stop_training]
+
+
+# ---- stopping ---------------------------------------------------------------------------------
+
+STOPS = {
+    "patience 0": {},
+    "patience 2": {"patience": 2},
+    "the best come back": {"patience": 2, "restore_best_weights": True},
+    "accuracy": {"monitor": "val_accuracy", "patience": 1, "restore_best_weights": True},
+    "max of a loss": {"monitor": "loss", "mode": "max", "patience": 3},
+    "by much": {"min_delta": 0.5, "patience": 3, "restore_best_weights": True},
+    "baseline": {"baseline": 0.1, "patience": 2},
+    "baseline, the best come back": {"baseline": 0.1, "patience": 2, "restore_best_weights": True},
+    "later": {"start_from_epoch": 3, "patience": 1, "restore_best_weights": True},
+    "never": {"monitor": "loss", "patience": 50, "restore_best_weights": True},
+}
+
+
+@pytest.mark.parametrize("case", STOPS)
+@pytest.mark.parametrize("rate", [0.5, 3.0])
+def test_early_stopping(case, rate):
+    def run(k):
+        model = classifier(k, rate)
+        stop = k.callbacks.EarlyStopping(**STOPS[case])
+        found = outcome(model, model.fit(X, Y, callbacks=[stop], **HOW))
+        found += [stop.wait, stop.stopped_epoch, stop.best_epoch, stop.best, stop.patience]
+        again = model.fit(X, Y, callbacks=[stop], **HOW)  # it begins anew
+        return [*found, *outcome(model, again), stop.stopped_epoch]
+
+    beside(run, rtol=1e-3, atol=1e-4)
+
+
+def diverging(k, at):
+    """A model whose loss is NaN in one epoch."""
+
+    class Spoil(k.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.kept = self.model.get_weights()
+            if epoch == at:
+                self.model.set_weights([w * np.nan for w in self.kept])
+
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == at:
+                self.model.set_weights(self.kept)
+
+    return classifier(k), Spoil()
+
+
+@pytest.mark.parametrize("at", [0, 2])
+def test_nan_is_never_best(at, tmp_path):
+    model, spoil = diverging(lk, at)
+    stop = lk.callbacks.EarlyStopping("val_loss", patience=20, restore_best_weights=True)
+    saves = lk.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras", save_best_only=True)
+    values = model.fit(X, Y, callbacks=[stop, saves, spoil], **HOW).history["val_loss"]
+    best = int(np.nanargmin(values))
+    assert np.isnan(values[at]) and stop.best_epoch == best and stop.best == values[best]
+    assert f"{at + 1}.keras" not in os.listdir(tmp_path)
+    assert saves.best_model_path == str(tmp_path / f"{best + 1}.keras")
+    assert model.evaluate(*VAL, verbose=0)[0] == pytest.approx(values[best])
+
+
+@program
+def the_first_nan_ends_it(k):
+    seen = []
+
+    class Spoil(k.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if len(seen) == 9:
+                self.model.set_weights([w * np.nan for w in self.model.get_weights()])
+
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(batch)
+
+    model = classifier(k)
+    how = {**HOW, "validation_data": None}
+    history = model.fit(X, Y, callbacks=[Spoil(), k.callbacks.TerminateOnNaN()], **how)
+    return [*outcome(model, history), seen]
+
+
+# ---- learning rates ---------------------------------------------------------------------------
+
+
+@program
+def a_plateau_in_a_csv_file(k):
+    model = classifier(k, 3.0)
+    with tempfile.TemporaryDirectory() as folder:
+        plateau = k.callbacks.ReduceLROnPlateau(
+            monitor="loss", factor=0.5, patience=1, cooldown=1, min_lr=0.4, min_delta=0.05
+        )
+        log = k.callbacks.CSVLogger(f"{folder}/log.csv")
+        found = outcome(model, model.fit(X, Y, callbacks=[plateau, log], **HOW))
+        rows = Path(folder, "log.csv").read_text().split()
+    head, *values = [row.split(",") for row in rows]
+    return [*found, head, np.array(values, float), float(np.array(model.optimizer.learning_rate))]
+
+
+@program
+def a_scheduler_before_and_after_a_log(k):
+    model, log = classifier(k), []
+    rate = k.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.9 if epoch > 2 else rate)
+    note = k.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: log.append(dict(logs)))
+    history = model.fit(X, Y, callbacks=[note, rate, note], **HOW)
+    return [*outcome(model, history), log]
+
+
+@program
+def a_rate_set_by_hand(k):
+    class Halving(k.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            optimizer = self.model.optimizer
+            optimizer.learning_rate.assign(optimizer.learning_rate * 0.5)
+            logs["rate"] = float(k.ops.convert_to_numpy(optimizer.learning_rate))
+
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 3:
+                self.model.optimizer.learning_rate = 0.25
+
+    model = classifier(k)
+    return outcome(model, model.fit(X, Y, callbacks=Halving(), **HOW))
+
+
+# ---- what callbacks do with the model ---------------------------------------------------------
+
+
+@program
+def predictions_in_the_middle(k):
+    """Evaluations and predictions in a hook leave the training as it was."""
+    seen = []
+
+    class Looks(k.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(self.model.predict(X[:3], verbose=0))
+            seen.append(self.model.evaluate(*VAL, verbose=0))
+
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 2:
+                seen.append(self.model.predict(X[:5], verbose=0))
+
+    x = k.Input((4,))
+    h = k.layers.BatchNormalization()(k.layers.Dense(6, activation="relu")(x))
+    model = seeded(k.Model(x, k.layers.Dense(2, activation="softmax")(h)))
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return [*outcome(model, model.fit(X, Y, callbacks=[Looks()], **HOW)), seen]
+
+
+@program
+def a_score_that_others_watch(k):
+    class Score(k.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            y_pred = self.model.predict(VAL[0], verbose=0).argmax(1)
+            logs["val_f1"] = 2 * np.sum(y_pred * VAL[1]) / (np.sum(y_pred) + np.sum(VAL[1]))
+
+    model = classifier(k)
+    with tempfile.TemporaryDirectory() as folder:
+        stop = k.callbacks.EarlyStopping(
+            "val_f1", patience=2, mode="max", restore_best_weights=True
+        )
+        saves = k.callbacks.ModelCheckpoint(
+            folder + "/{epoch:02d}-{val_f1:.3f}.keras", "val_f1", mode="max", save_best_only=True
+        )
+        found = outcome(model, model.fit(X, Y, callbacks=[Score(), stop, saves], **HOW))
+        return [*found, sorted(os.listdir(folder)), stop.best]
+
+
+@pytest.mark.parametrize("save_freq", ["epoch", 4, 6])
+@pytest.mark.parametrize("weights_only", [False, True])
+@pytest.mark.parametrize("best_only", [False, True])
+def test_files_of_checkpoints(save_freq, weights_only, best_only):
+    end = ".weights.h5" if weights_only else ".keras"
+
+    def run(k):
+        model = classifier(k, 3.0)
+        with tempfile.TemporaryDirectory() as folder:
+            saves = k.callbacks.ModelCheckpoint(
+                folder + "/{epoch:02d}-{loss:.4f}" + end, monitor="loss", save_freq=save_freq,
+                save_weights_only=weights_only, save_best_only=best_only,
+            )  # fmt: skip
+            found = outcome(model, model.fit(X, Y, callbacks=[saves], **HOW))
+            names = sorted(os.listdir(folder))
+            last = os.path.join(folder, names[-1])
+            model.load_weights(last) if weights_only else None
+            again = model if weights_only else k.models.load_model(last)
+            return [*found, names, again.get_weights()]
+
+    beside(run, rtol=1e-3, atol=1e-4)
+
+
+# ---- averages ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("on_epoch", [False, True])
+def test_averages_in_validation_and_files(on_epoch):
+    def run(k):
+        averaging = k.optimizers.SGD(0.5, use_ema=True, ema_momentum=0.8)
+        model, seen = classifier(k, optimizer=averaging), []
+        swap = k.callbacks.SwapEMAWeights(swap_on_epoch=on_epoch)
+        note = k.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: seen.append(model.get_weights()),
+            on_train_batch_begin=lambda batch, logs: seen.append(model.get_weights()[1]),
+            on_test_batch_end=lambda batch, logs: seen.append(model.get_weights()[1]),
+        )
+        found = outcome(model, model.fit(X, Y, callbacks=[swap, note], **{**HOW, "epochs": 3}))
+        return [*found, seen]
+
+    beside(run, rtol=1e-3, atol=1e-4)
+
+
+class Bad(Exception):
+    pass
+
+
+FAILS = ["on_train_begin", "on_epoch_begin", "on_train_batch_begin", "on_train_batch_end",
+         "on_test_begin", "on_test_batch_begin", "on_test_batch_end", "on_test_end",
+         "on_epoch_end", "on_train_end"]  # fmt: skip
+
+
+@pytest.mark.parametrize("hook", FAILS)
+def test_after_an_error_all_is_as_it_was(hook, tmp_path):
+    def fail(*where):
+        raise Bad
+
+    model = classifier(lk, optimizer=lk.optimizers.SGD(0.5, use_ema=True, ema_momentum=0.8))
+    kept = []
+    swap = lk.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    note = lk.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: kept.append(model.get_weights())
+    )
+    log = lk.callbacks.CSVLogger(tmp_path / "log.csv")
+    last = lk.callbacks.LambdaCallback(**{hook: fail})
+    with pytest.raises(Bad):
+        model.fit(X, Y, callbacks=[swap, log, note, last], **HOW)
+    assert log.csv_file is None and swap._aside is None and not model.training
+    if hook != "on_train_end":  # there, training was over and the averages are to stay
+        wanted = kept[-1] if kept else classifier(lk).get_weights()
+        assert all(map(np.array_equal, model.get_weights(), wanted))
+    assert len(model.fit(X, Y, callbacks=[swap, log, note], **HOW).epoch) == HOW["epochs"]
+    assert len((tmp_path / "log.csv").read_text().split()) == 1 + HOW["epochs"]
+
+
+# ---- how they are given -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["one", "tuple", "list of callbacks"])
+def test_forms_of_giving(form):
+    def run(k):
+        seen = []
+        one = k.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
+        given = {"one": one, "tuple": (one, one)}.get(form)
+        model = classifier(k)
+        if form == "list of callbacks":
+            given = k.callbacks.CallbackList([one], model=model, add_history=True, epochs=8)
+        history = model.fit(X, Y, callbacks=given, **HOW)
+        return [seen, dict(history.history)]
+
+    beside(run)
