@@ -6,7 +6,7 @@ __all__ = ["make"]
 
 
 def make(keras, name, work, x, y, **compile_options):
-    """(one epoch, predict, evaluate) of a workload."""
+    """(training for so many epochs, predict, evaluate, model) of a workload."""
     layers = keras.layers
     model = _MODELS[name](keras, layers, work)
     loss = "sparse_categorical_crossentropy" if work.classes > 1 else "binary_crossentropy"
@@ -14,7 +14,7 @@ def make(keras, name, work, x, y, **compile_options):
     metrics = ["accuracy"] if work.classes else None
     model.compile(optimizer or work.optimizer, loss, metrics=metrics, **compile_options)
     return (
-        lambda: model.fit(x, y, batch_size=work.batch, epochs=1, verbose=0),
+        lambda epochs: model.fit(x, y, batch_size=work.batch, epochs=epochs, verbose=0),
         lambda rows: model.predict(rows, verbose=0),
         lambda: model.evaluate(x, y, batch_size=work.batch, verbose=0),
         model,

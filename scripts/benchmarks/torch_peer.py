@@ -130,12 +130,15 @@ def _hits(work, out, y):
 
 
 def loop(name, work, x, y, device="cpu", compiled=False):
-    """(one epoch, predict, evaluate, module): what a careful person writes by hand."""
+    """(training for so many epochs, predict, evaluate, module): what a careful person writes."""
     net = module(name).to(device)
     x, y = torch.as_tensor(x).to(device), _target(work, y).to(device)
     cls, arguments = _optimizer(work)
     optimizer, loss_of = cls(net.parameters(), **arguments), _loss(work)
     run = torch.compile(net) if compiled else net
+
+    def train(epochs):
+        return [epoch() for _ in range(epochs)]
 
     def epoch():
         net.train()
@@ -169,11 +172,11 @@ def loop(name, work, x, y, device="cpu", compiled=False):
                 total += loss_of(out, b.flatten() if work.classes == 0 else b) * len(a)
         return total.item() / len(x)
 
-    return epoch, predict, evaluate, net
+    return train, predict, evaluate, net
 
 
 def lightning_fit(name, work, x, y, device="cpu"):
-    """One epoch of a LightningModule that logs loss and accuracy, over a DataLoader."""
+    """A LightningModule that logs loss and accuracy, over a DataLoader."""
     import lightning.pytorch as L
     import torchmetrics
     from torch.utils.data import DataLoader, TensorDataset
@@ -210,14 +213,14 @@ def lightning_fit(name, work, x, y, device="cpu"):
         "enable_model_summary": False,
     }
 
-    def epoch():
-        L.Trainer(max_epochs=1, accelerator=device, devices=1, **quiet).fit(net, loader)
+    def train(epochs):
+        L.Trainer(max_epochs=epochs, accelerator=device, devices=1, **quiet).fit(net, loader)
 
-    return epoch, None, None, net
+    return train, None, None, net
 
 
 def skorch_fit(name, work, x, y, device="cpu"):
-    """One epoch of skorch's NeuralNet."""
+    """skorch's NeuralNet."""
     import skorch
 
     cls, arguments = _optimizer(work)
@@ -226,7 +229,6 @@ def skorch_fit(name, work, x, y, device="cpu"):
         criterion=type(_loss(work)) if work.classes else _Flat,
         optimizer=cls,
         batch_size=work.batch,
-        max_epochs=1,
         iterator_train__shuffle=True,
         train_split=None,
         verbose=0,
@@ -235,7 +237,7 @@ def skorch_fit(name, work, x, y, device="cpu"):
     )
     net.initialize()
     x, y = torch.as_tensor(x), _target(work, y)
-    return lambda: net.partial_fit(x, y), None, None, net
+    return lambda epochs: net.fit_loop(x, y, epochs=epochs), None, None, net
 
 
 class _Flat(nn.BCEWithLogitsLoss):
@@ -246,7 +248,7 @@ class _Flat(nn.BCEWithLogitsLoss):
 
 
 def poutyne_fit(name, work, x, y, device="cpu"):
-    """One epoch of Poutyne's Model."""
+    """Poutyne's Model."""
     import poutyne
 
     net = module(name)
@@ -256,7 +258,7 @@ def poutyne_fit(name, work, x, y, device="cpu"):
     model = poutyne.Model(net, cls(net.parameters(), **arguments), loss, batch_metrics=metrics)
     x, y = torch.as_tensor(x), _target(work, y)
 
-    def fit():
-        return model.fit(x, y, epochs=1, batch_size=work.batch, verbose=False)
+    def train(epochs):
+        return model.fit(x, y, epochs=epochs, batch_size=work.batch, verbose=False)
 
-    return fit, None, None, net
+    return train, None, None, net

@@ -21,6 +21,7 @@ class Workload:
         batch: Rows of a batch.
         optimizer: Keras's name.
         words: Size of the vocabulary, where rows are word numbers.
+        epochs: Epochs of one call of `fit`, where a script has many and an epoch is short.
         gpu: Whether it is large enough to be meant for an accelerator.
     """
 
@@ -30,6 +31,7 @@ class Workload:
     batch: int
     optimizer: str
     words: int = 0
+    epochs: int = 1
     gpu: bool = False
 
     @property
@@ -38,7 +40,7 @@ class Workload:
 
 
 WORKLOADS = {
-    "pima": Workload(768, (8,), 1, 10, "adam"),
+    "pima": Workload(768, (8,), 1, 10, "adam", epochs=20),
     "mnist_mlp": Workload(60000, (784,), 10, 128, "rmsprop"),
     "mnist_cnn": Workload(6400, (28, 28, 1), 10, 128, "rmsprop"),
     "cifar_ae": Workload(5000, (32, 32, 3), 0, 64, "adadelta"),
