@@ -5,6 +5,7 @@ wrong, and compiling takes seconds. A few go through the compiler.
 """
 
 import copy
+import platform
 import shutil
 import warnings
 
@@ -15,6 +16,7 @@ import torchmetrics
 
 import lightkeras as lk
 from lightkeras import layers, optimizers
+from lightkeras._training._memory import memory_kept
 from lightkeras.models import _jit
 
 RNG = np.random.default_rng(0)
@@ -100,6 +102,22 @@ ROWS = {
                     lk.Input((8, 8, 1)),
                     layers.Conv2D(4, 3, activation="relu"),
                     layers.MaxPooling2D(),
+                    layers.Flatten(),
+                    layers.Dense(3, "softmax"),
+                ]
+            ),
+            {"optimizer": "sgd", "loss": "sparse_categorical_crossentropy"},
+        ),
+        IMAGES,
+    ),
+    "volume": (
+        lambda: (
+            lk.Sequential(
+                [
+                    lk.Input((8, 8, 1)),
+                    layers.Reshape((4, 4, 4, 1)),
+                    layers.Conv3D(3, 2, padding="same"),
+                    layers.MaxPooling3D(),
                     layers.Flatten(),
                     layers.Dense(3, "softmax"),
                 ]
@@ -286,7 +304,7 @@ def test_an_error_of_the_data_in_a_recorded_step_leaves_the_weights(interpreted,
 
 
 @needs_compiler
-@pytest.mark.parametrize("name", ["dropout", "normalization", "conv"])
+@pytest.mark.parametrize("name", ["dropout", "normalization", "conv", "volume"])
 def test_compiled_steps_give_the_numbers_of_plain_ones(name):
     make, x = ROWS[name]
     with warnings.catch_warnings():
@@ -351,3 +369,28 @@ def test_an_lstm_stays_one_kernel(monkeypatch):
     assert len(lengths) == 2 and max(lengths) < 400  # of training and of prediction
     same(plain, compiled, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(*outputs, rtol=1e-4, atol=1e-5)
+
+
+def test_max_pooling_keeps_its_kernels(interpreted):
+    make, x = ROWS["conv"]
+    trained(make, x, Y, True)
+    names = {str(node.target) for node in interpreted[0].graph.nodes}
+    assert {"lightkeras.max_pool2d.default", "lightkeras.max_pool2d_backward.default"} <= names
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="asks glibc")
+def test_memory_stays_between_steps():
+    """Pages that are touched again are no new ones; afterwards they go back to the system."""
+    import resource  # not on Windows
+
+    def faults(wanted):
+        with memory_kept(wanted):
+            torch.ones(40 << 20, dtype=torch.uint8)
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            for _ in range(10):
+                torch.ones(40 << 20, dtype=torch.uint8)
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    usual = faults(False)
+    assert faults(True) < 0.2 * usual
+    assert faults(False) > 0.5 * usual

@@ -19,6 +19,7 @@ from lightkeras import config
 from lightkeras._training._failures import ending_together
 from lightkeras._training._fit import Fit, shown_steps
 from lightkeras._training._lightning import LightningModel
+from lightkeras._training._memory import memory_kept
 from lightkeras._training._quiet import quiet
 from lightkeras._training._returned import brought_back
 from lightkeras._tree import flatten
@@ -163,7 +164,9 @@ def _run(trainer, module, model, group, ckpt):
     was = {m: m.training for m in model.modules()}
     model.__dict__["stop_training"] = False
     try:
-        with ending_together(trainer), brought_back(module, trainer):
+        on_cpu = trainer.strategy.root_device.type == "cpu"
+        kept = memory_kept(model._compiled.jit and on_cpu)
+        with ending_together(trainer), brought_back(module, trainer), kept:
             trainer.fit(module, module.train_loader(), module.val_loader(), ckpt_path=ckpt)
     except SystemExit as error:
         # Lightning turns Ctrl-C into the end of the process; a notebook wants to go on.

@@ -39,7 +39,7 @@ def _first(value):
     return value[0] if isinstance(value, (list, tuple)) else value
 
 
-# ---- how they run, and the shapes they give -------------------------------------------------------
+# ---- how they run, and the shapes they give ------------------------------------------------------
 
 
 def _lstm(x, *given):
@@ -61,7 +61,7 @@ def _lstm_backward_shapes(*arguments):
     return tuple(t.new_empty(t.shape) for t in arguments[:7])  # of x, four weights, h and c
 
 
-# ---- their names ----------------------------------------------------------------------------------
+# ---- their names ---------------------------------------------------------------------------------
 
 _library = torch.library.Library("lightkeras", "FRAGMENT")
 _OURS = {}
