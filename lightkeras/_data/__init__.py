@@ -34,6 +34,7 @@ from lightkeras._data._sources import (
 )
 from lightkeras._data._streams import pack, unpack
 from lightkeras._data._weights import ClassWeights, weight_tree
+from lightkeras._data._workers import telling
 from lightkeras._tree import map_structure
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "one_batch",
     "pack",
     "split",
+    "telling",
     "unpack",
     "unpack_validation",
     "validation_of",

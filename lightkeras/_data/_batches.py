@@ -38,6 +38,7 @@ class Batches(ABC):
         seed: Base of the shuffling. Drawn from torch's global generator, once; processes that
             share the batches must agree on it.
         loader: The user's own DataLoader, or None.
+        watch: What tells the samples that its workers read, or None.
         bare: Whether x without y reaches a step of the user's as it is, and not as `(x,)`.
         guard: Function that looks at the targets of every batch made by others before they go to
             an accelerator, where a class that does not exist ends the process; or None.
@@ -47,6 +48,7 @@ class Batches(ABC):
     rows: int | None = None
     batch_size: int | None = None
     loader: Any = None
+    watch: Any = None
     bare = True
     guard: Any = None
     seed = 0
@@ -138,6 +140,9 @@ class Batches(ABC):
     def end(self):
         """The epoch is over, also where its last batches were not taken. May be called twice."""
         self._first = 0
+
+    def drop(self):  # noqa: B027
+        """Let go of an iterator over the user's data that has failed."""
 
     def limit(self, most):
         """At most `most` batches in an epoch; None: no limit."""

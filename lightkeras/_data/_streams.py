@@ -18,6 +18,7 @@ from lightkeras._config import _outside
 from lightkeras._data._batches import Batches, Indexed, Rows, to_device
 from lightkeras._data._convert import leaves, tensors
 from lightkeras._data._weights import weight_tree
+from lightkeras._data._workers import Watch, watched
 from lightkeras._ranks import gather
 from lightkeras._rng import generators, rng_state, set_rng_state
 from lightkeras._tree import map_structure
@@ -204,9 +205,17 @@ class MapDataset(Made, Rows):
         if hasattr(self.dataset, "__getitems__"):
             rows = self.dataset.__getitems__(picks)
         else:
-            rows = [self.dataset[i] for i in picks]
+            rows = [*map(self._row, picks)]
         separate = isinstance(rows, list) and len(rows) == len(picks)
         return self.convert(default_collate(rows) if separate else rows)
+
+    def _row(self, i):
+        try:
+            return self.dataset[i]
+        except Exception as error:
+            if hasattr(error, "add_note"):  # from Python 3.11 on
+                error.add_note(f"Sample {i} of x could not be read. Look at it: dataset[{i}].")
+            raise
 
 
 class PyBatches(Made, Indexed):
@@ -216,6 +225,7 @@ class PyBatches(Made, Indexed):
         super().__init__(_length(dataset), **kwargs)
         if _by_processes(dataset):
             self._draw_seed()
+            self.watch = Watch(dataset.workers, "x", what="Batch")
         self.dataset = self.hooks = dataset
 
     def sources(self):
@@ -252,6 +262,7 @@ class PyBatches(Made, Indexed):
                 num_workers=workers,
                 prefetch_factor=max(depth // workers, 1),
                 collate_fn=_as_tensors,
+                worker_init_fn=self.watch,
                 generator=self._generator(number),  # of the workers' seeds
             )
             return iter(loader)
@@ -318,6 +329,9 @@ class Stream(Made):
         name="x",
         allow_empty=False,
     ):
+        if loader is not None:
+            source, self.watch = watched(loader, name)
+            loader = source
         self.source = source
         self.once = hasattr(source, "__next__")
         self.steps = length if steps is None else min(steps, length or steps)
@@ -452,6 +466,11 @@ class Stream(Made):
         super().end()
         if self._placed:  # of the epoch that was begun before a restart, nothing was left
             self._placed, self._running = False, self._running if self._lasts() else None
+
+    def drop(self):
+        self._running = None
+        if self.loader is not None:
+            self.loader._iterator = None  # of workers that were to persist
 
     def _lasts(self):
         """Whether the next epoch goes on with the same iterator."""

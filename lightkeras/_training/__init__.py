@@ -16,6 +16,7 @@ import threading
 import lightning.pytorch as L
 
 from lightkeras import config
+from lightkeras._data import telling
 from lightkeras._training._failures import ending_together
 from lightkeras._training._fit import Fit, shown_steps
 from lightkeras._training._lightning import LightningModel
@@ -166,7 +167,8 @@ def _run(trainer, module, model, group, ckpt):
     try:
         on_cpu = trainer.strategy.root_device.type == "cpu"
         kept = memory_kept(model._compiled.jit and on_cpu)
-        with ending_together(trainer), brought_back(module, trainer), kept:
+        told = telling(module.train_batches, module.val_batches)
+        with ending_together(trainer), brought_back(module, trainer), kept, told:
             trainer.fit(module, module.train_loader(), module.val_loader(), ckpt_path=ckpt)
     except SystemExit as error:
         # Lightning turns Ctrl-C into the end of the process; a notebook wants to go on.

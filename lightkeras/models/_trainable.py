@@ -254,7 +254,7 @@ class Trainable(Steps):
             )
         from lightkeras import _training
 
-        with self._as_compiled():
+        with self._as_compiled(), _data.telling(train, val):
             self._prepare(train, training=True)
             if val is not None:
                 self._check_validation(val)
@@ -325,11 +325,12 @@ class Trainable(Steps):
         batches = _data.batches(
             x, y, sample_weight, batch_size=batch_size, steps=steps, caller="evaluate"
         )
-        self._prepare(batches, training=False)
-        if world() > 1:
-            agree("evaluate", batches)
-        group = callback_list(callbacks, self, verbose, steps=batches.steps)
-        logs = self._evaluate(batches, group)
+        with _data.telling(batches):
+            self._prepare(batches, training=False)
+            if world() > 1:
+                agree("evaluate", batches)
+            group = callback_list(callbacks, self, verbose, steps=batches.steps)
+            logs = self._evaluate(batches, group)
         return self._flat(logs, return_dict)
 
     def _evaluate(self, batches, group, shows=True):
@@ -371,10 +372,16 @@ class Trainable(Steps):
         batches = _data.batches(
             x, batch_size=batch_size, steps=steps, caller="predict", allow_empty=True
         )
-        _checks.check_inputs(self, batches)
-        if world() > 1:
-            agree("predict", batches)
-        group = callback_list(callbacks, self, verbose, steps=batches.steps)
+        with _data.telling(batches):
+            _checks.check_inputs(self, batches)
+            if world() > 1:
+                agree("predict", batches)
+            group = callback_list(callbacks, self, verbose, steps=batches.steps)
+            outputs = self._predict(batches, group)
+        return map_structure(_joined, *outputs)
+
+    def _predict(self, batches, group):
+        """Outputs of all batches, in their order."""
         self.__dict__["stop_predicting"] = False
         group.on_predict_begin({})
         outputs = []
@@ -398,7 +405,7 @@ class Trainable(Steps):
         if not outputs:
             outputs.append(self._no_rows(batches))
         group.on_predict_end({})
-        return map_structure(_joined, *outputs)
+        return outputs
 
     def _is_one_step(self, x, batch_size):
         """Whether x is one array of a few rows, for which what `predict` sets up costs most."""
