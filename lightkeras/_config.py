@@ -9,6 +9,7 @@ import inspect
 import warnings
 from functools import cache
 
+from lightkeras._kinds import check_kinds
 from lightkeras._registry import did_you_mean, serialize
 
 __all__ = ["Configurable", "Configured", "arguments", "modernize", "unexpected"]
@@ -218,6 +219,7 @@ def accepted(cls):
 class Configurable(type):
     """Metaclass of all that has a config: layers, losses, metrics, optimizers, callbacks..."""
 
+    _kinds: dict = {}  # {argument: its kind}, of this class
     _proof: str | None = None  # an attribute that the constructor of a family leaves behind
 
     @property
@@ -241,6 +243,8 @@ class Configurable(type):
                 strange = [k for k in kwargs if k not in known and k != "_decay"]
                 if strange and closed:
                     raise unexpected(cls.__name__, strange[0], known)
+        if cls._kinds and _is_ours(cls):
+            check_kinds(cls, _signature(cls), args, kwargs)
         obj = cls.__new__(cls, *args, **kwargs)  # type: ignore[arg-type]
         if isinstance(obj, cls):
             obj.__dict__["_captured"] = (args, kwargs)

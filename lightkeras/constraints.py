@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lightkeras._config import Configured
 from lightkeras._dtypes import as_tensor
+from lightkeras._kinds import AXES, NUMBER
 from lightkeras._older import old_names
 from lightkeras._registry import Table
 from lightkeras.config import epsilon
@@ -25,6 +26,9 @@ __all__ = [
     "unit_norm",
     "unitnorm",
 ]
+
+
+_NORMS = {"axis": AXES, "max_value": NUMBER, "min_value": NUMBER, "rate": NUMBER}
 
 
 class Constraint(Configured):
@@ -71,6 +75,8 @@ class MaxNorm(Constraint):
             [0.8000]])
     """
 
+    _kinds = _NORMS
+
     def __init__(self, max_value=2, axis=0):
         self.max_value, self.axis = max_value, axis
 
@@ -94,6 +100,8 @@ class UnitNorm(Constraint):
         axis: See `Constraint`.
     """
 
+    _kinds = _NORMS
+
     def __init__(self, axis=0):
         self.axis = axis
 
@@ -111,6 +119,8 @@ class MinMaxNorm(Constraint):
         rate: How much of the way is gone at each update, 0 to 1.
         axis: See `Constraint`.
     """
+
+    _kinds = _NORMS
 
     def __init__(self, min_value=0.0, max_value=1.0, rate=1.0, axis=0):
         self.min_value, self.max_value = min_value, max_value

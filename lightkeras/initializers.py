@@ -15,6 +15,7 @@ from lightkeras import random
 from lightkeras._config import Configured
 from lightkeras._device import default_device
 from lightkeras._dtypes import dtype_name, torch_dtype
+from lightkeras._kinds import CHOICE, NUMBER, NUMBERS
 from lightkeras._older import old_names
 from lightkeras._registry import Table, unknown
 
@@ -74,6 +75,19 @@ class Initializer(Configured):
     >>> Tenths()((2,))
     tensor([0.1000, 0.1000])
     """
+
+    _kinds = {
+        "gain": NUMBER,
+        "maxval": NUMBER,
+        "mean": NUMBER,
+        "minval": NUMBER,
+        "mode": CHOICE,
+        "scale": NUMBER,
+        "scaling": CHOICE,
+        "side": CHOICE,
+        "stddev": NUMBER,
+        "value": NUMBERS,
+    }
 
     def clone(self):
         """A new initializer with the same arguments."""

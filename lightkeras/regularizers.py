@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from lightkeras._config import Configured
 from lightkeras._dtypes import as_tensor
+from lightkeras._kinds import CHOICE
 from lightkeras._older import old_names
 from lightkeras._registry import Table, unknown
 
@@ -122,6 +123,8 @@ class OrthogonalRegularizer(Regularizer):
     >>> OrthogonalRegularizer(1.0)(torch.eye(3))
     tensor(0.)
     """
+
+    _kinds = {"mode": CHOICE}
 
     def __init__(self, factor=0.01, mode="rows"):
         if mode not in ("rows", "columns"):

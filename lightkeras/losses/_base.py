@@ -9,6 +9,17 @@ from torch import Tensor
 from lightkeras import _ranks, _registry, dtype_policies
 from lightkeras._config import Configured
 from lightkeras._dtypes import dtype_name, floatx, torch_dtype
+from lightkeras._kinds import (
+    AXES,
+    AXIS,
+    CHOICE,
+    FLAG,
+    FUNCTION,
+    NUMBER,
+    POSITIVE,
+    TEXT,
+    within,
+)
 from lightkeras._tree import map_structure
 
 __all__ = ["Loss", "LossFunctionWrapper"]
@@ -43,6 +54,25 @@ class Loss(Configured):
 
     _casts_targets = True  # False: `call` wants y_true as it is, because it holds class numbers
 
+    _kinds = {
+        "alpha": NUMBER,
+        "apply_class_balancing": FLAG,
+        "axis": AXES,
+        "beta": NUMBER,
+        "delta": POSITIVE,
+        "dtype": CHOICE,
+        "fn": FUNCTION,
+        "from_logits": FLAG,
+        "gamma": NUMBER,
+        "ignore_class": AXIS | None,
+        "label_smoothing": NUMBER,
+        "margin": NUMBER,
+        "name": TEXT,
+        "q": NUMBER,
+        "reduction": CHOICE,
+        "remove_diagonal": FLAG,
+    }
+
     def __init__(self, name=None, reduction="sum_over_batch_size", dtype=None):
         self.name = name or _registry.unique_name(_registry.to_snake(type(self).__name__))
         if reduction not in REDUCTIONS:
@@ -67,7 +97,11 @@ class Loss(Configured):
         y_pred = self._cast(y_pred, y_pred)
         if self._casts_targets:
             y_true = self._cast(y_true, y_pred)
-        values = self.call(y_true, y_pred)
+        try:
+            values = self.call(y_true, y_pred)
+        except IndexError:
+            self._check_axis(y_pred)
+            raise
         if not isinstance(values, Tensor):
             values = self._values(values)
         own_mask = getattr(values, "_keras_mask", None)
@@ -81,6 +115,10 @@ class Loss(Configured):
             f"{type(self).__name__} has no call(). A loss computes its values there. "
             "Define call(self, y_true, y_pred)."
         )
+
+    def _check_axis(self, y_pred):
+        if isinstance(axis := getattr(self, "axis", None), (int, tuple, list)):
+            within(f"The loss {self.name!r}", axis, y_pred.ndim)
 
     def _values(self, values):
         """Numbers and arrays that a loss of one's own returned, as a tensor."""
@@ -150,7 +188,11 @@ class LossFunctionWrapper(Loss):
                 y_pred = y_pred.to(self._dtype)
             if self._casts_targets and y_true.dtype is not self._dtype:
                 y_true = y_true.to(self._dtype)
-            loss = kernel(y_true, y_pred, **self._fn_kwargs)
+            try:
+                loss = kernel(y_true, y_pred, **self._fn_kwargs)
+            except IndexError:
+                self._check_axis(y_pred)
+                raise
             if loss is not None:
                 return loss
         return super().__call__(y_true, y_pred, sample_weight)

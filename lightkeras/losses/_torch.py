@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from lightkeras import _ranks, _registry
 from lightkeras.losses._base import Loss, mismatch, same_rank
 
@@ -45,6 +47,11 @@ class TorchLoss(Loss):
     """
 
     def __init__(self, module, name=None):
+        if not isinstance(module, torch.nn.Module):
+            raise TypeError(
+                f"TorchLoss() got {module!r:.60}. A loss of torch.nn is accepted. Type "
+                "TorchLoss(torch.nn.CrossEntropyLoss())."
+            )
         kinds = [cls.__name__ for cls in type(module).__mro__]
         super().__init__(name=name or _registry.to_snake(kinds[0]))
         self.module = module

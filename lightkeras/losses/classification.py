@@ -14,6 +14,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
+from lightkeras._kinds import AXIS
 from lightkeras.config import epsilon
 from lightkeras.losses._base import (
     LossFunctionWrapper,
@@ -323,6 +324,8 @@ class BinaryFocalCrossentropy(LossFunctionWrapper):
 class CategoricalCrossentropy(LossFunctionWrapper):
     """Crossentropy for one-hot targets."""
 
+    _kinds = {"axis": AXIS}
+
     def __init__(
         self,
         from_logits=False,
@@ -376,6 +379,8 @@ class SparseCategoricalCrossentropy(LossFunctionWrapper):
     >>> SparseCategoricalCrossentropy()([0, 1], [[0.5, 0.5], [0.5, 0.5]])
     tensor(0.6931)
     """
+
+    _kinds = {"axis": AXIS}
 
     def __init__(
         self,

@@ -9,6 +9,17 @@ from torch import Tensor
 from lightkeras import _ranks, _registry
 from lightkeras._config import Configured
 from lightkeras._dtypes import dtype_name, torch_dtype
+from lightkeras._kinds import (
+    AXES,
+    AXIS,
+    CHOICE,
+    FLAG,
+    FUNCTION,
+    NUMBER,
+    TEXT,
+    WHOLE,
+    within,
+)
 from lightkeras._variable import State
 from lightkeras.losses._base import (
     as_array,
@@ -48,6 +59,34 @@ class Metric(Configured):
     3.0
     """
 
+    _kinds = {
+        "average": CHOICE,
+        "axis": AXES,
+        "beta": NUMBER,
+        "class_aggregation": CHOICE,
+        "class_id": AXIS | None,
+        "dtype": CHOICE,
+        "fn": FUNCTION,
+        "from_logits": FLAG,
+        "from_sorted_ids": FLAG,
+        "ignore_class": AXIS | None,
+        "k": WHOLE,
+        "label_smoothing": NUMBER,
+        "multi_label": FLAG,
+        "name": TEXT,
+        "num_classes": WHOLE,
+        "num_labels": WHOLE | None,
+        "num_regressors": NUMBER,
+        "num_thresholds": WHOLE,
+        "precision": NUMBER,
+        "recall": NUMBER,
+        "sensitivity": NUMBER,
+        "specificity": NUMBER,
+        "sparse_y_pred": FLAG,
+        "sparse_y_true": FLAG,
+        "threshold": NUMBER | None,
+        "top_k": WHOLE | None,
+    }
     _direction: str | None = None  # "up" or "down": where better is
 
     def __init__(self, dtype=None, name=None):
@@ -400,7 +439,12 @@ class MeanMetricWrapper(Mean):
                 y_pred = y_pred.detach()
             if y_pred.dtype in _HALF:
                 y_pred = y_pred.to(self._dtype)
-        values = self._fn(y_true, y_pred, **self._fn_kwargs)
+        try:
+            values = self._fn(y_true, y_pred, **self._fn_kwargs)
+        except IndexError:
+            if isinstance(axis := self._fn_kwargs.get("axis"), (int, tuple, list)):
+                within(f"The metric {self.name!r}", axis, y_pred.ndim)
+            raise
         if not isinstance(values, Tensor):
             values = self._numbers(values)
         if mask is not None:

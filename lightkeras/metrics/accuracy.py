@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 
 from lightkeras._dtypes import torch_dtype
+from lightkeras._kinds import NUMBER
 from lightkeras.losses._base import mismatch
 from lightkeras.metrics._base import MeanMetricWrapper, as_tensor, comparable, pair
 
@@ -140,6 +141,8 @@ class Accuracy(_Accuracy):
 
 class BinaryAccuracy(_Accuracy):
     """How often targets 0 and 1 meet outputs up to and above `threshold`."""
+
+    _kinds = {"threshold": NUMBER}
 
     def __init__(self, name="binary_accuracy", dtype=None, threshold=0.5):
         super().__init__(_binary, name, dtype, threshold=threshold)

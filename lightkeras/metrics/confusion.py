@@ -106,12 +106,24 @@ class Counting(Metric):
         if y_true.shape != y_pred.shape:
             raise mismatch(_registry.to_snake(type(self).__name__), y_true.shape, y_pred.shape)
         if self.top_k is not None:
+            if self.top_k > y_pred.shape[-1]:
+                raise ValueError(
+                    f"{type(self).__name__} has top_k={self.top_k} and got outputs of "
+                    f"{y_pred.shape[-1]} classes. It cannot be more than there are. Type "
+                    f"top_k={y_pred.shape[-1]}, or leave it out."
+                )
             y_pred = _only_highest(y_pred, self.top_k)
         if self.class_id is not None:
             if y_pred.ndim < 2:
                 raise ValueError(
                     f"{type(self).__name__} has class_id={self.class_id} and got outputs of shape "
                     f"{tuple(y_pred.shape)}. (batch, classes) is accepted. Leave class_id out."
+                )
+            if not -y_pred.shape[-1] <= self.class_id < y_pred.shape[-1]:
+                raise ValueError(
+                    f"{type(self).__name__} has class_id={self.class_id} and got outputs of "
+                    f"{y_pred.shape[-1]} classes. 0 to {y_pred.shape[-1] - 1} are accepted. "
+                    "Change it, or leave it out."
                 )
             y_true, y_pred = y_true[..., self.class_id, None], y_pred[..., self.class_id, None]
         yes = (y_true != 0).to(y_pred.dtype)
@@ -120,6 +132,12 @@ class Counting(Metric):
             weight = as_tensor(sample_weight, y_pred).to(y_pred.dtype)
             weight = weight.reshape(weight.shape + (1,) * (y_pred.ndim - weight.ndim))
         if self._label_weights is not None:
+            if len(self._label_weights) != y_pred.shape[-1]:
+                raise ValueError(
+                    f"{type(self).__name__} has {len(self._label_weights)} label_weights and got "
+                    f"outputs of {y_pred.shape[-1]} labels. One for each is accepted. Change them, "
+                    "or leave label_weights out."
+                )
             weight = weight * self._label_weights
         weight = weight.expand(y_pred.shape)
         if self._labels:

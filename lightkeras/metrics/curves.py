@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from lightkeras import _registry
+from lightkeras._kinds import NUMBERS
 from lightkeras.config import epsilon
 from lightkeras.losses._base import divide_no_nan
 from lightkeras.metrics._base import as_tensor
@@ -37,6 +38,12 @@ class AUC(Counting):
     """
 
     _direction = "up"
+
+    _kinds = {
+        "label_weights": NUMBERS.or_else(
+            lambda v: v is None or (isinstance(v, dict) and "config" in v)
+        )
+    }
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lightkeras import losses
+from lightkeras._kinds import AXIS
 from lightkeras.metrics._base import MeanMetricWrapper
 
 __all__ = [
@@ -43,6 +44,8 @@ class BinaryCrossentropy(_LossMetric):
 class CategoricalCrossentropy(_LossMetric):
     """Mean of `losses.categorical_crossentropy`, which describes the arguments."""
 
+    _kinds = {"axis": AXIS}
+
     def __init__(
         self,
         name="categorical_crossentropy",
@@ -63,6 +66,8 @@ class CategoricalCrossentropy(_LossMetric):
 
 class SparseCategoricalCrossentropy(_LossMetric):
     """Mean of `losses.sparse_categorical_crossentropy`, which describes the arguments."""
+
+    _kinds = {"axis": AXIS}
 
     def __init__(
         self,

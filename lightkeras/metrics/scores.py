@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 import torch
 
 from lightkeras import _registry
+from lightkeras._kinds import AXIS, NUMBER, within
 from lightkeras._variable import State
 from lightkeras.config import epsilon
 from lightkeras.losses._base import mismatch
@@ -127,6 +129,11 @@ class F1Score(FBetaScore):
 # ---- intersection over union ------------------------------------------------------------------
 
 
+def _are_class_numbers(ids):
+    listed = isinstance(ids, (list, tuple, range, np.ndarray)) and len(ids) > 0
+    return listed and all(isinstance(i, (int, np.integer)) for i in ids)
+
+
 class IoU(Metric):
     """Intersection over union of the pixels of some classes, the mean over these classes.
 
@@ -148,6 +155,8 @@ class IoU(Metric):
 
     _direction = "up"
 
+    _kinds = {"axis": AXIS}
+
     def __init__(
         self,
         num_classes,
@@ -160,6 +169,11 @@ class IoU(Metric):
         axis=-1,
     ):
         super().__init__(name=name, dtype=dtype or "int32")
+        if not _are_class_numbers(target_class_ids):
+            raise ValueError(
+                f"{type(self).__name__}() got target_class_ids={target_class_ids!r:.60}. A list of "
+                "class numbers, of one at least, is accepted. Type target_class_ids=[0, 1]."
+            )
         if max(target_class_ids) >= num_classes:
             raise ValueError(
                 f"{type(self).__name__}() got the target class {max(target_class_ids)} of "
@@ -215,6 +229,7 @@ class IoU(Metric):
 
 def _flat_classes(y, is_sparse, axis):
     if not is_sparse:
+        within("The metric", axis, y.ndim)
         y = (y.byte() if y.dtype is torch.bool else y).argmax(axis)
     return y.to(torch.int64).flatten()
 
@@ -246,6 +261,8 @@ class MeanIoU(IoU):
 
 class BinaryIoU(IoU):
     """`IoU` of two classes, of which an output from `threshold` on means the second."""
+
+    _kinds = {"threshold": NUMBER}
 
     def __init__(self, target_class_ids=(0, 1), threshold=0.5, name=None, dtype=None):
         super().__init__(2, target_class_ids, name, dtype)

@@ -81,6 +81,11 @@ class TorchOptimizer:
     """
 
     def __init__(self, make):
+        if not callable(make):
+            raise TypeError(
+                f"TorchOptimizer() got {make!r:.60}. A function of the parameters is accepted. "
+                "Type functools.partial(torch.optim.AdamW, lr=1e-3)."
+            )
         self.make = make
 
     def build(self, variables):

@@ -75,7 +75,7 @@ class Adam(_Moments):
         **options,
     ):
         super().__init__(learning_rate, beta_1, beta_2, epsilon, *shared, **options)
-        self.amsgrad = amsgrad
+        self.amsgrad = bool(amsgrad)
 
     def _rule_slots(self):
         return super()._rule_slots() + ([{"velocity_hat": 0.0}] if self.amsgrad else [])

@@ -178,6 +178,11 @@ class Ftrl(Optimizer):
         return [{"accumulator": self.initial_accumulator_value, "linear": 0.0}]
 
     def _update(self, params, grads, slots, rate, count):
+        if isinstance(rate, float) and rate == 0:
+            raise ValueError(
+                "Ftrl() has the learning rate 0. It divides by the rate, which is above 0. Type "
+                "learning_rate=0.001."
+            )
         squares, linear = slots["accumulator"], slots["linear"]
         before = torch._foreach_pow(squares, -self.learning_rate_power)
         torch._foreach_addcmul_(squares, grads, grads)

@@ -13,6 +13,10 @@ from lightkeras.optimizers._optimizer import Optimizer
 __all__ = ["Muon"]
 
 
+def _are_texts(value):
+    return isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value)
+
+
 class Muon(Optimizer):
     """Steps along the nearest orthogonal matrix to the momentum; Adam where there is no matrix.
 
@@ -90,6 +94,11 @@ class Muon(Optimizer):
             adam_weight_decay = at_least_zero(self, "adam_weight_decay", adam_weight_decay)
         self.adam_weight_decay = adam_weight_decay
         self.epsilon = at_least_zero(self, "epsilon", epsilon)
+        if exclude_layers is not None and not _are_texts(exclude_layers):
+            raise TypeError(
+                f"Muon() got exclude_layers={exclude_layers!r:.60}. A list of regular expressions "
+                "is accepted. Type exclude_layers=['embedding', 'head']."
+            )
         self.exclude_layers = list(exclude_layers or [])
         self.exclude_embeddings = exclude_embeddings
         self.muon_a = number(self, "muon_a", muon_a)

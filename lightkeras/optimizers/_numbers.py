@@ -64,7 +64,7 @@ def number(owner, name, value) -> float:
     Raises:
         TypeError: it is no number.
     """
-    if not isinstance(value, (Real, np.generic)) and getattr(value, "ndim", None) != 0:
+    if not isinstance(value, (Real, np.number)) and getattr(value, "ndim", None) != 0:
         value = None
     if value is None or isinstance(value, bool):
         raise TypeError(
@@ -112,6 +112,6 @@ def whole(owner, name, value, least) -> int | None:
     if value is None:
         return None
     checked = number(owner, name, value)
-    if checked != int(checked) or checked < least:
+    if not math.isfinite(checked) or checked != int(checked) or checked < least:
         raise _refuse(owner, name, value, f"None or an integer x >= {least}")
     return int(checked)

@@ -15,6 +15,7 @@ import torch
 from torch.optim import optimizer as torch_optimizer
 
 from lightkeras._config import _outside, arguments, plain
+from lightkeras._kinds import FLAG, NUMBER, TEXT
 from lightkeras._registry import serialize, to_snake, unique_name
 from lightkeras.optimizers import schedules
 from lightkeras.optimizers._numbers import (
@@ -80,6 +81,17 @@ class Optimizer(Rated):
     """
 
     # Whether a subclass has its own: steps then go through it.
+    _kinds = {
+        "amsgrad": FLAG,
+        "centered": FLAG,
+        "ema_overwrite_frequency": NUMBER | None,
+        "exclude_embeddings": FLAG,
+        "gradient_accumulation_steps": NUMBER | None,
+        "name": TEXT,
+        "nesterov": FLAG,
+        "ns_steps": NUMBER,
+        "use_ema": FLAG,
+    }
     _own_apply = _own_rule = False
     _decays_apart = False  # whether `_decay` is needed without `weight_decay`, too
 

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import torch
 
 from lightkeras._config import Configured
+from lightkeras._kinds import FLAG, FROM_0, NUMBER, NUMBERS, POSITIVE, TEXT
 from lightkeras._registry import Table
 
 __all__ = [
@@ -43,6 +44,24 @@ class LearningRateSchedule(Configured):
     >>> Halving().at(3)
     0.125
     """
+
+    _kinds = {
+        "alpha": NUMBER,
+        "cycle": FLAG,
+        "boundaries": NUMBERS,
+        "decay_rate": NUMBER,
+        "decay_steps": NUMBER,
+        "end_learning_rate": NUMBER,
+        "first_decay_steps": NUMBER,
+        "initial_learning_rate": NUMBER,
+        "m_mul": NUMBER,
+        "name": TEXT,
+        "power": NUMBER,
+        "staircase": FLAG,
+        "t_mul": POSITIVE,
+        "values": NUMBERS,
+        "warmup_target": NUMBER | None,
+    }
 
     def __call__(self, step):
         raise TypeError(
@@ -112,6 +131,8 @@ class ExponentialDecay(_Decay):
     Raises:
         ValueError: `decay_steps` is not positive.
     """
+
+    _kinds = {"decay_rate": FROM_0}
 
     def __init__(
         self,

@@ -59,7 +59,7 @@ CASES = [
     ("Muon", {"nesterov": False, "rms_rate": None, "ns_steps": 3, "momentum": 0.8}),
     ("Muon", {"exclude_layers": ["kern"], "adam_lr_ratio": 0.5, "adam_beta_1": 0.8}),
     ("Muon", {"weight_decay": None, "adam_weight_decay": 0.2, "muon_a": 3.0, "adam_beta_2": 0.9}),
-    ("Muon", {"epsilon": 1e-3, "muon_b": -4.0, "muon_c": 2.0, "exclude_embeddings": False}),
+    ("Muon", {"epsilon": 1e-3, "muon_b": -4.7, "muon_c": 2.05, "exclude_embeddings": False}),
     ("AdamW", {"beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-2}),
     ("Ftrl", {"initial_accumulator_value": 0.5}),
     ("Adafactor", {"epsilon_1": 1e-3, "epsilon_2": 0.1}),
