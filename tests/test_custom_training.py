@@ -894,6 +894,225 @@ def what_metrics_say_at_the_end(k):
     return [*found, seen, model.evaluate(X, Y, verbose=0)]
 
 
+@program
+def a_gradient_penalty(k):
+    """A WGAN-GP: gradients of gradients, and calls of the model's own after each epoch."""
+
+    class WGAN(k.Model):
+        def __init__(self, discriminator, generator, gp_weight=10.0):
+            super().__init__()
+            self.discriminator, self.generator = discriminator, generator
+            self.gp_weight, self.draw, self.built = gp_weight, np.random.RandomState(5), True
+
+        def compile(self, d_optimizer, g_optimizer, d_loss_fn, g_loss_fn):
+            super().compile()
+            self.d_optimizer, self.g_optimizer = d_optimizer, g_optimizer
+            self.d_loss_fn, self.g_loss_fn = d_loss_fn, g_loss_fn
+
+        def normal(self, *shape):
+            return torch.tensor(self.draw.normal(size=shape), dtype=torch.float32)
+
+        def gradient_penalty(self, real, made):
+            between = (made + self.normal(len(real), 1) * (real - made)).detach()
+            between.requires_grad_(True)
+            outputs = self.discriminator(between, training=True)
+            (slopes,) = torch.autograd.grad(outputs.sum(), between, create_graph=True)
+            norm = k.ops.sqrt(k.ops.sum(k.ops.square(slopes), axis=1))
+            return k.ops.mean((norm - 1.0) ** 2)
+
+        def train_step(self, real):
+            real = real[0] if isinstance(real, tuple) else real
+            made = self.generator(self.normal(len(real), 3)).detach()
+            self.zero_grad()
+            cost = self.d_loss_fn(self.discriminator(real), self.discriminator(made))
+            d_loss = cost + self.gp_weight * self.gradient_penalty(real, made)
+            learn(self, d_loss, self.d_optimizer, self.discriminator.trainable_weights)
+            self.zero_grad()
+            outputs = self.discriminator(self.generator(self.normal(len(real), 3)))
+            g_loss = self.g_loss_fn(outputs)
+            learn(self, g_loss, self.g_optimizer, self.generator.trainable_weights)
+            return {"d_loss": d_loss, "g_loss": g_loss}
+
+    seen = []
+
+    class Monitor(k.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            noise = torch.tensor(np.ones((2, 3)), dtype=torch.float32)
+            seen.append(self.model.generator(noise).detach())
+
+    dense = k.layers.Dense
+    d = k.Sequential([k.Input((4,)), dense(6, activation="tanh"), dense(1)])
+    g = k.Sequential([k.Input((3,)), dense(4)])
+    model = WGAN(seeded(d, 1), seeded(g, 2))
+    model.compile(
+        d_optimizer=k.optimizers.Adam(0.002, beta_1=0.5, beta_2=0.9),
+        g_optimizer=k.optimizers.Adam(0.002, beta_1=0.5, beta_2=0.9),
+        d_loss_fn=lambda real, made: k.ops.mean(made) - k.ops.mean(real),
+        g_loss_fn=lambda made: -k.ops.mean(made),
+    )
+    history = model.fit(X, callbacks=[Monitor()], **HOW)
+    return [history.history, d.get_weights(), g.get_weights(), seen]
+
+
+@program
+def a_diffusion_model(k):
+    """The DDIM of the examples: a normalizer, a network and its average, a test_step."""
+
+    class Diffusion(k.Model):
+        def __init__(self, network, ema_network):
+            super().__init__()
+            self.normalizer = k.layers.Normalization()
+            self.network, self.ema_network = network, ema_network
+            self.draw = np.random.RandomState(5)
+
+        def compile(self, **kwargs):
+            super().compile(**kwargs)
+            self.noise_loss_tracker = k.metrics.Mean(name="n_loss")
+            self.image_loss_tracker = k.metrics.Mean(name="i_loss")
+
+        @property
+        def metrics(self):
+            return [self.noise_loss_tracker, self.image_loss_tracker]
+
+        def call(self, x):
+            return self.network(self.normalizer(x))
+
+        def mixed(self, x):
+            x = self.normalizer(x[0] if isinstance(x, (tuple, list)) else x, training=True)
+            noise = torch.tensor(self.draw.normal(size=x.shape), dtype=torch.float32)
+            return x, noise, 0.8 * x + 0.6 * noise
+
+        def losses_of(self, network, x, training):
+            x, noise, mixed = self.mixed(x)
+            predicted = network(mixed, training=training)
+            image = (mixed - 0.6 * predicted) / 0.8
+            return self.loss(noise, predicted), self.loss(x, image)
+
+        def note(self, noise_loss, image_loss):
+            self.noise_loss_tracker.update_state(noise_loss)
+            self.image_loss_tracker.update_state(image_loss)
+            return {m.name: m.result() for m in self.metrics}
+
+        def train_step(self, x):
+            self.zero_grad()
+            found = self.losses_of(self.network, x, True)
+            learn(self, found[0], weights=self.network.trainable_weights)
+            for weight, slow in zip(self.network.weights, self.ema_network.weights, strict=True):
+                slow.assign(0.9 * slow + 0.1 * weight)
+            return self.note(*found)
+
+        def test_step(self, x):
+            return self.note(*self.losses_of(self.ema_network, x, False))
+
+    dense = k.layers.Dense
+    network = seeded(k.Sequential([k.Input((4,)), dense(6, activation="tanh"), dense(4)]))
+    slow = k.models.clone_model(network)
+    slow.set_weights(network.get_weights())
+    model = Diffusion(network, slow)
+    model.normalizer.adapt(X)
+    model.compile(
+        optimizer=k.optimizers.AdamW(learning_rate=0.01, weight_decay=0.01),
+        loss=k.losses.MeanAbsoluteError(),
+    )
+    history = model.fit(X, X, validation_data=(X[:20], X[:20]), **HOW)
+    return [named(history.history), network.get_weights(), slow.get_weights()]
+
+
+@program
+def contrasts_and_a_probe(k):
+    """Two optimizers of one encoder, a queue of features, data of two kinds."""
+
+    class Contrasting(k.Model):
+        def __init__(self):
+            super().__init__()
+            dense = k.layers.Dense
+            self.encoder = k.Sequential([k.Input((4,)), dense(6, activation="relu")])
+            self.head = k.Sequential([k.Input((6,)), dense(3)])
+            self.probe = k.Sequential([k.Input((6,)), dense(2)])
+            for n, part in enumerate((self.encoder, self.head, self.probe)):
+                seeded(part, n)
+            self.temperature, self.built = 0.5, True
+
+        def compile(self, contrastive_optimizer, probe_optimizer, **kwargs):
+            super().compile(**kwargs)
+            self.contrastive_optimizer = contrastive_optimizer
+            self.probe_optimizer = probe_optimizer
+            self.probe_loss = k.losses.SparseCategoricalCrossentropy(from_logits=True)
+            self.contrastive_loss_tracker = k.metrics.Mean(name="c_loss")
+            self.probe_accuracy = k.metrics.SparseCategoricalAccuracy(name="p_acc")
+
+        @property
+        def metrics(self):
+            return [self.contrastive_loss_tracker, self.probe_accuracy]
+
+        def contrastive_loss(self, one, two):
+            one, two = k.ops.normalize(one, axis=1), k.ops.normalize(two, axis=1)
+            likeness = k.ops.matmul(one, k.ops.transpose(two)) / self.temperature
+            labels = k.ops.arange(len(one))
+            loss = k.losses.sparse_categorical_crossentropy(labels, likeness, from_logits=True)
+            return k.ops.mean(loss)
+
+        def train_step(self, data):
+            (x, x2), y = data
+            self.zero_grad()
+            loss = self.contrastive_loss(self.head(self.encoder(x)), self.head(self.encoder(x2)))
+            weights = self.encoder.trainable_weights + self.head.trainable_weights
+            learn(self, loss, self.contrastive_optimizer, weights)
+            self.contrastive_loss_tracker.update_state(loss)
+            self.zero_grad()
+            logits = self.probe(self.encoder(x, training=False).detach())
+            loss = self.probe_loss(y, logits)
+            learn(self, loss, self.probe_optimizer, self.probe.trainable_weights)
+            self.probe_accuracy.update_state(y, logits)
+            return {m.name: m.result() for m in self.metrics}
+
+        def test_step(self, data):
+            (x, _), y = data
+            self.probe_accuracy.update_state(y, self.probe(self.encoder(x)))
+            return {"p_acc": self.probe_accuracy.result()}
+
+    model = Contrasting()
+    model.compile(
+        contrastive_optimizer=k.optimizers.Adam(0.01), probe_optimizer=k.optimizers.Adam(0.02)
+    )
+    labels = (Y[:, 0] > 4).astype("int64")
+    pairs = (X, np.roll(X, 1, axis=1))
+    val = ((X[:20], X[:20]), labels[:20])
+    history = model.fit(x=pairs, y=labels, validation_data=val, **HOW)
+    parts = [part.get_weights() for part in (model.encoder, model.head, model.probe)]
+    return [named(history.history), parts, len(model.trainable_weights)]
+
+
+@program
+def frozen_and_unfrozen(k):
+    """A step of one's own sees `trainable_weights` as they are; the same optimizer goes on."""
+    model = stepping(k)
+    model.compile("adam", "mse", metrics=["mae"])
+    found = [named(model.fit(X, Y, **HOW).history)]
+    model.get_layer("hid").trainable = False
+    model.compile(k.optimizers.Adam(0.01), "mse", metrics=["mae"])
+    found += [named(model.fit(X, Y, **HOW).history), len(model.trainable_weights)]
+    return [*found, model.get_weights()]
+
+
+@program
+def one_step_for_several_batches(k):
+    """The usual step wrapped: every batch twice, and a loss of a regularizer looked at."""
+
+    class Twice(k.Model):
+        def train_step(self, data):
+            super().train_step(data)
+            logs = super().train_step(data)
+            logs["penalty"] = sum(self.losses)
+            return logs
+
+    x = k.Input((4,))
+    model = seeded(Twice(x, k.layers.Dense(1, kernel_regularizer="l1")(x)))
+    model.compile("sgd", "mse", metrics=["mae"])
+    found = outcome(model, model.fit(X, Y, **HOW))
+    return [*found, int(model.optimizer.iterations)]
+
+
 def test_a_loss_that_no_metric_has_seen_is_that_of_the_last_step():
     """Keras shows 0.0 here, the mean of nothing."""
 
