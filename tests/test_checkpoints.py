@@ -157,6 +157,33 @@ def test_what_cannot_be_resumed(tmp_path):
         saves.on_epoch_end(0, {"loss": 1.0})
 
 
+@pytest.mark.parametrize("name", ["best.h5", "best.hdf5", "best"])
+@pytest.mark.parametrize("weights_only", [False, True])
+@pytest.mark.filterwarnings("ignore:ModelCheckpoint")
+def test_a_file_under_an_old_name_is_found_under_the_same(tmp_path, name, weights_only):
+    """Scripts of Keras 2 save and load `best.h5`."""
+    model, path = classifier(), str(tmp_path / name)
+    model.fit(X, Y, callbacks=[ModelCheckpoint(path, save_weights_only=weights_only)], **HOW)
+    again = classifier(1)
+    with pytest.warns(UserWarning, match=r"best\.(keras|weights\.h5)' is read"):
+        again.load_weights(path)
+    assert same(model, again)
+    if not weights_only:
+        with pytest.warns(UserWarning, match=r"best\.keras' is read"):
+            assert same(model, lk.models.load_model(path))
+    os.remove(tmp_path / os.listdir(tmp_path)[0])
+    with pytest.raises(LoadError, match="These endings can be read"):
+        again.load_weights(path)
+
+
+def test_words_of_lightning_in_the_wrong_place(tmp_path):
+    with pytest.raises(TypeError, match=r"ckpt_path.*Type resume='last\.ckpt'"):
+        classifier().fit(X, Y, ckpt_path="last.ckpt")
+    with pytest.raises(AttributeError, match=r"Type model\.fit.*callbacks=\[EarlyStopping"):
+        quiet_trainer(callbacks=[EarlyStopping()])
+    assert not hasattr(EarlyStopping(), "state_key")
+
+
 # ---- Lightning's names ------------------------------------------------------------------------
 
 

@@ -136,6 +136,20 @@ class Callback(metaclass=Configurable):
         """Whether a hook around every batch is there, or not only the one of class `base`."""
         return any(overrides(self, hook, base) for hook in BATCH_HOOKS[mode])
 
+    @property
+    def state_key(self):
+        """Only callbacks of Lightning have one; its Trainer asks for it first.
+
+        Raises:
+            AttributeError: always; it says where callbacks of Keras go.
+        """
+        name = type(self).__name__
+        raise AttributeError(
+            f"{name} has no state_key: it is a callback of Keras, and a Trainer takes those of "
+            f"Lightning. Give it to fit(). Type model.fit(..., trainer=trainer, "
+            f"callbacks=[{name}(...)])."
+        )
+
     def _say(self, text):
         """Print a line below the progress line that may be standing there."""
         _progress.say(text)

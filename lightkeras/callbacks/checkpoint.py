@@ -14,7 +14,7 @@ from lightkeras._ranks import is_chief
 from lightkeras._registry import did_you_mean
 from lightkeras.callbacks._monitor import _Monitor, log_name
 
-__all__ = ["ModelCheckpoint"]
+__all__ = ["ModelCheckpoint", "name_today"]
 
 # What `save`, `save_weights` and Lightning write; old names turn into the first of each.
 _FORMATS = {False: (".keras", ".ckpt"), True: (".weights.h5", ".safetensors", ".ckpt")}
@@ -257,6 +257,16 @@ def _fields(filepath):
     return fields
 
 
+def name_today(filepath, ending):
+    """The name of a file with `ending` in place of one of older Keras.
+
+    >>> name_today("best.hdf5", ".keras"), name_today("best", ".keras")
+    ('best.keras', 'best.keras')
+    """
+    old = next((s for s in _OLD_SUFFIXES if filepath.endswith(s)), "")
+    return filepath.removesuffix(old) + ending
+
+
 def _modern_name(filepath, weights_only):
     """`filepath` with a suffix that can be written today."""
     formats, others = _FORMATS[weights_only], _FORMATS[not weights_only]
@@ -268,8 +278,7 @@ def _modern_name(filepath, weights_only):
             f"It takes a name that ends in {' or '.join(formats)}. Change it, or type "
             f"save_weights_only={not weights_only}."
         )
-    old = next((s for s in _OLD_SUFFIXES if filepath.endswith(s)), "")
-    name = filepath.removesuffix(old) + formats[0]
+    name = name_today(filepath, formats[0])
     warnings.warn(
         f"ModelCheckpoint: no file can be written as {filepath!r} today; the files are called "
         f"{name!r} instead. Names end in {' or '.join(formats)}."

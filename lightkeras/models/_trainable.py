@@ -288,6 +288,11 @@ class Trainable(Steps):
         }
         names = set(known_flags()) if given else set()
         for name in given:
+            if name == "ckpt_path":
+                raise TypeError(
+                    f"fit() got {name!r}, which belongs to Trainer.fit() of Lightning. Here the "
+                    f".ckpt file to go on from is called resume. Type resume={given[name]!r}."
+                )
             if name not in names:
                 error = unexpected("fit", name, known)
                 close = "Did you mean" in str(error)

@@ -13,7 +13,7 @@ import torch
 from lightkeras import __version__, _registry
 from lightkeras.saving import _h5, _json, _objects, _walk, _zip
 from lightkeras.saving._errors import LoadError
-from lightkeras.saving._weights import Reader, groups_of, opened
+from lightkeras.saving._weights import Reader, groups_of, opened, written_instead
 from lightkeras.saving._write import check_target, is_another_writing, replacing
 
 __all__ = ["load_model", "save_model"]
@@ -154,6 +154,7 @@ def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
     ...     load_model(os.path.join(folder, "model.keras")).output_shape
     (None, 2)
     """
+    filepath = written_instead(filepath, (".keras",))
     where = os.fspath(filepath)
     if not where.endswith(".keras"):
         raise LoadError(

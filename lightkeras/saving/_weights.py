@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import warnings
 from contextlib import contextmanager
 
 import torch
@@ -16,7 +17,7 @@ from lightkeras.saving._errors import LoadError
 from lightkeras.saving._fit import Comparison, check_finite
 from lightkeras.saving._write import check_target, is_another_writing, replacing
 
-__all__ = ["Reader", "groups_of", "load_weights", "opened", "save_weights"]
+__all__ = ["Reader", "groups_of", "load_weights", "opened", "save_weights", "written_instead"]
 
 _ENDINGS = ".weights.h5, .safetensors, .ckpt (or .keras, the whole model)"
 
@@ -105,6 +106,7 @@ def load_weights(
             "Keras 2."
         )
     _need_built(model, "load_weights")
+    filepath = written_instead(filepath, (".weights.h5", ".keras"))
     name = os.fspath(filepath)
     torchs = next((f for f in (_safetensors, _ckpt) if name.endswith(f.ENDING)), None)
     if torchs is not None:
@@ -118,6 +120,23 @@ def load_weights(
     with _h5_of(filepath, name) as h5:
         reader = Reader(h5, name)
         reader.load(model, skip_mismatch, objects_to_skip or (), check_finite)
+
+
+def written_instead(filepath, endings):
+    """`filepath`; where a `ModelCheckpoint` got such an old name, the file that it wrote."""
+    from lightkeras.callbacks.checkpoint import name_today
+
+    name = os.fspath(filepath)
+    if os.path.exists(name) or name.endswith((*endings, ".safetensors", ".ckpt")):
+        return filepath
+    for today in (name_today(name, ending) for ending in endings):
+        if os.path.isfile(today):
+            warnings.warn(
+                f"There is no file {name!r}; {today!r} is read, as ModelCheckpoint calls it.",
+                stacklevel=4,
+            )
+            return today
+    return filepath
 
 
 def _plain(weight):
