@@ -34,7 +34,7 @@ def set_rng_state(state):
 
 
 # What can be set back: its class, how its state is read and written.
-_KINDS = [
+KINDS: list[tuple] = [
     (SeedGenerator, SeedGenerator.get_state, SeedGenerator.set_state),
     (torch.Generator, torch.Generator.get_state, torch.Generator.set_state),
     (random.Random, random.Random.getstate, random.Random.setstate),
@@ -69,7 +69,7 @@ class generators:
         for name, owner in owners.items():
             for attribute, value in getattr(owner, "__dict__", {}).items():
                 for i, item in enumerate(value if isinstance(value, (list, tuple)) else [value]):
-                    kind = next((k for k in _KINDS if isinstance(item, k[0])), None)
+                    kind = next((k for k in KINDS if isinstance(item, k[0])), None)
                     if kind is not None:
                         self._found[f"{name}.{attribute}.{i}"] = (item, *kind[1:])
 

@@ -55,8 +55,9 @@ class Compiled:
         self.checked = False  # whether the last layers have been looked at
         self.metrics = CompiledMetrics(self)
         self.trained = None  # parameters that were trainable when the model was compiled
-        self.run = None  # the model's call through torch.compile, where that is asked for
-        self.steps = {}  # kind of step -> as compiled code, likewise
+        self.steps = {}  # kind of step -> what takes it in compiled code, where that is asked for
+        self.taken = {}  # kind of step -> what that knows of batches: plain values
+        self.said = set()  # why steps are not compiled, where a warning has said so
         self._check_identifiers()
 
     def _optimizer(self, given):
@@ -82,11 +83,22 @@ class Compiled:
             metrics.resolve(metric, None, (1, 1), (1, 1))
 
     def __getstate__(self):
-        return {**self.__dict__, "run": None, "steps": {}}  # a copy compiles anew
+        return {**self.__dict__, "steps": {}, "taken": {}}  # a copy compiles anew
+
+    def steps_taken(self):
+        """{kind of step: what is known of its batches}: plain values, for a restart."""
+        for step in self.steps.values():
+            step.remember()
+        return self.taken
+
+    def go_on(self, taken):
+        """Take steps as they were taken when `steps_taken` gave this."""
+        self.steps.clear()
+        self.taken = dict(taken)
 
     @property
     def jit(self):
-        """Whether the model's call is to be compiled."""
+        """Whether steps are to be compiled."""
         options = self.options
         return options.get("jit_compile") is True and not options.get("run_eagerly")
 

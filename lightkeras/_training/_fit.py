@@ -93,6 +93,7 @@ class Fit(LightningModel):
         for x, y, w in chunk:
             if hooks:
                 group.on_train_batch_begin(step, {})
+                run = model._run_step("train", self.train_batches.bare)  # they may change anything
             run(x, y, w)
             if autocast:  # the cache of cast weights lives as long as the chunk: it is stale now
                 torch.clear_autocast_cache()

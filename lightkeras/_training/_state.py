@@ -56,6 +56,7 @@ def shared_part(fit):
         "callbacks": callback_states(fit.group.callbacks),
         "lightning": callback_states(trainer.callbacks),
         "precision": packed(precision, "the precision plugin's state"),
+        "steps": packed(model._compiled.steps_taken(), "the forms of batches"),
         "progress": _progress(trainer),
         "logs": packed([fit.val_logs, fit.last_logs], "logs"),
         "step": fit.step,
@@ -190,6 +191,7 @@ def put_back(fit, state):
         model._compiled.scheduler.load_state_dict(state["scheduler"])
     for name, optimizer in optimizers_of(model):
         load_optimizer(model, optimizer, state["optimizers"].get(name))
+    model._compiled.go_on(state.get("steps", {}))
     trainer.precision_plugin.load_state_dict(state["precision"])
     put_back_callbacks(fit.group.callbacks, state["callbacks"])
     for name, counter in _counters(trainer).items():

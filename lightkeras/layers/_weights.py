@@ -90,6 +90,7 @@ class Weighted(torch.nn.Module):
     _came: list[torch.nn.Module] | tuple[()] = ()  # layers set as attributes, also in lists
     _in_model = False  # a model is being called; it forgets old losses for all its layers
     _mean: Any = None  # the class of a mean, which models bring: layers know no metrics
+    _changes = 0  # how often an attribute of any layer was set
     _mixing = False  # a layer with a mixed policy is computing: autocast is its doing
     _remat_activation = True  # its activation is a call of its own, which a scope may repeat
     _remat_whole = True  # a scope repeats it as one; models leave it to their layers
@@ -182,6 +183,7 @@ class Weighted(torch.nn.Module):
     # ---- attributes ---------------------------------------------------------------------------
 
     def __setattr__(self, name, value):
+        Weighted._changes += 1
         if "_rows" not in self.__dict__:
             if isinstance(value, (torch.nn.Module, Tensor)):
                 raise RuntimeError(

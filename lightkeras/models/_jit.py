@@ -2,61 +2,38 @@
 
 A step (of training, of evaluation, or the outputs alone) is recorded while it is taken: every
 tensor operation of the outputs, the loss, the gradients, the update and the metrics becomes one
-graph, and torch's compiler makes one piece of code of it. A training step for which that is not
-possible, or which Lightning takes by itself, has the model's call compiled, and where that is not
-possible either it runs as it is.
+graph, and torch's compiler makes one piece of code of it. A recording keeps Python's numbers and
+switches as they were, so a step is compiled only where they stay, and anew when they change.
+Where a step cannot be compiled it runs as it is, and one warning says why.
 """
 
 from __future__ import annotations
 
-import operator
 import warnings
-from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.overrides import TorchFunctionMode
+from torch.optim import optimizer as torch_optimizer
 
+from lightkeras import _ranks, config
 from lightkeras._config import _outside
+from lightkeras._rng import rng_state, set_rng_state
 from lightkeras._tree import flatten, map_structure, pack
+from lightkeras.layers._weights import Weighted
 from lightkeras.metrics._torchmetrics import TorchMetric
-from lightkeras.models._fused import keep_fused
-from lightkeras.random import SeedGenerator
+from lightkeras.models._recording import Recording
+from lightkeras.models._watch import Watch
 
-__all__ = ["CompiledCall", "compiled_step"]
+__all__ = ["compiled_step"]
 
 _OPTIONS = {"fallback_random": True}  # random numbers are drawn as without compilation
-_LARGEST = 1500  # operations; more (long unrolled recurrences) compile for minutes
-
-
-class CompiledCall:
-    """Calls a model compiled; as it is from the first time that this fails.
-
-    It stands beside the model, not in it or around it: names in `state_dict` stay, and so do
-    copies and pickles.
-
-    Args:
-        model: A built model.
-    """
-
-    def __init__(self, model):
-        self.model = model
-        self.run = torch.compile(model.__call__, options=_OPTIONS)
-
-    def __call__(self, x):
-        if self.run is None:
-            return self.model(x)
-        try:
-            return self.run(x)
-        except Exception as error:
-            outputs = self.model(x)  # where the model itself is at fault, this says how
-            self.run = None
-            _warn("The call", self.model, error, "runs as it is")
-            return outputs
+_MOST = 8  # forms of batches, and changes in Python, for which one kind of step is compiled
 
 
 def compiled_step(model, kind, plain):
     """What takes steps: `plain`, or compiled ones where `compile` asked for them.
+
+    To be asked for again after anything but steps has run: callbacks, say.
 
     Args:
         model: A model that is ready for such steps.
@@ -67,7 +44,7 @@ def compiled_step(model, kind, plain):
     if compiled is None or not compiled.jit or not model.built:
         return plain
     step = compiled.steps.get(kind)
-    if step is None or not step.fits():
+    if step is None:
         step = compiled.steps[kind] = _KINDS[kind](model, plain)
     return plain if step.failed else step.begin()
 
@@ -75,156 +52,327 @@ def compiled_step(model, kind, plain):
 class _Step:
     """Takes steps in compiled code; `plain` ones where there is none for a batch.
 
-    A shape is recorded when it comes twice in a row: so the first step (which may still make or
-    move state) and the smaller last batch of an epoch are taken as they are.
+    A form of batch is compiled when it comes twice in a row: so the first step (which may still
+    make or move state) and the smaller last batch of an epoch are taken as they are. From then on
+    steps of that form are compiled ones, in a training that goes on after it was killed, too: both
+    give the same numbers, bit by bit.
 
     A kind of step defines `_body(x, y, w)`: the step in tensor operations, which returns a list
     of the outputs that are needed outside of it.
     """
 
     _body: Any
+    _name = kind = ""
+    _moves_metrics = True
 
     def __init__(self, model, plain):
         self.model, self.plain = model, plain
-        self.codes: dict[Any, Any] = {}  # shapes of a batch -> compiled code
-        self.last: Any = None  # shapes of the batch before
+        self.places: dict[Any, dict] = {}  # surroundings -> the codes for them
+        self.made: dict[Any, Any] = {}  # everything that a code depends on -> the code
+        self.ran: set = set()  # Python's code objects that take part in a step
+        self.watch: Watch | None = None
+        self.changes = -1  # attributes set so far, when `watch` was last asked
+        self.around: Any = None
+        self.reason: Any = None  # what has changed, and made the codes useless
+        self.steps = self.hasty = 0  # steps since a recording, recordings after few
+        self.last: Any = None  # form of the batch before
         self.outputs: Any = None  # the form of the outputs, where they are needed outside
-        self.made_for = _signature(model)
+        fresh = {"forms": {}, "changes": 0, "last": None, "failed": None}
+        self.memory = model._compiled.taken.setdefault(self.kind, fresh)
+        self.state: list[Any] = []  # the tensors that steps read or change
+        self.numbers: list[Any] = []  # what they are given anew each time, besides the batch
+        self._note_parameters()
         self.failed = False
-        reason = self._in_python()
+        reason = self.memory["failed"] or self._in_python()
         if reason is not None:
             self._give_up(reason)
 
     def _in_python(self):
-        """What a step changes that is no tensor of the model's, or None."""
+        """What a step does that is no tensor operation on the model's tensors, or None."""
         for module in self.model.modules():
             if getattr(module, "stateful", False):
                 return f"{module.name!r} is stateful: it keeps its states in Python"
+        for name, p in self.model.named_parameters():
+            if _is_heard(p):
+                return f"a hook waits for the gradient of {name!r}"
+            if p.device.type == "mps":
+                return "it needs numbers of 64 bits, which this device has not"
         return None
 
-    def fits(self):
-        """Whether the codes still hold: same parameters, frozen or not, and same losses."""
-        return self.made_for == _signature(self.model)
+    def remember(self):
+        """Note in `memory` which form came last."""
+        if self.last is not None:
+            self.memory["last"] = str(self.last)
+
+    # ---- before a series of steps ---------------------------------------------------------------
 
     def begin(self):
-        """Look up the tensors that steps change; call it before a series of steps."""
-        self.state = self._state()
-        self.numbers: list[Any] = []
+        """Look up the tensors that steps change, and the codes for what they are like."""
+        self._look()
+        if self.failed:
+            return self.plain
+        if self.watch is None:
+            self.state = self._state()
         self.faces = [t.detach() for t in self.state]
-        self.cast = _autocast(self.state[0].device.type) if self.state else None
+        self.around = self._surroundings()
+        self.codes = self.places.setdefault(self.around, {})
         return self
 
-    def __call__(self, x, y=None, w=None):
-        leaves = [t for t in flatten((x, y, w)) if t is not None]
-        key = (self.cast, *[(t.shape, t.stride(), t.dtype) for t in leaves])
-        code, before = self.codes.get(key), self.last
-        self.last = key
-        if code is not None:
-            self._before()
-            outputs = code(*self.faces, *leaves, *self.numbers)
-        elif self.failed or key != before:
-            return self._plainly(x, y, w)
-        else:
-            taken, outputs = self._first(key, leaves, (x, y, w))
-            if not taken:
-                return self._plainly(x, y, w)  # where the model is at fault, this says how
-        return self._after(outputs, x, y, w)
+    def _surroundings(self):
+        device = self.faces[0].device.type if self.faces else "cpu"
+        tensors = [(t.shape, t.stride(), t.dtype, t.device) for t in self.faces]
+        return (*_switches(device), *tensors)
 
-    def _before(self):
-        """Get ready for a step."""
+    def _look(self):
+        """Drop the codes if something in Python has changed since they were recorded."""
+        self.changes = Weighted._changes
+        changed = self.watch and self.watch.changed()
+        if self.made_for != _signature(self.model, self.parameters):
+            changed = "what is trained"
+        if changed:
+            self.reason = changed
+            self._drop()
+            self._note_parameters()
+            reason = self._in_python()
+            if reason is not None:
+                self._give_up(reason)
 
-    def _after(self, outputs, x, y, w):
-        """Do what is left after a step in compiled code; what the step returns."""
+    def _note_parameters(self):
+        self.parameters = [*self.model.parameters()]
+        self.made_for = _signature(self.model, self.parameters)
+
+    def _drop(self):
+        self.places.clear()
+        self.codes, self.watch = self.places.setdefault(self.around, {}), None
 
     def _state(self):
         """Every tensor that a step reads or changes besides its batch, each once."""
         model = self.model
         metrics = model._all_metrics() if self._moves_metrics else []
         sums = [v for m in metrics if _recordable(m) for v in m.variables]
-        return list({id(t): t for t in [*_weights(model), *sums]}.values())
+        weights = [*model.parameters(), *model.buffers()]
+        return list({id(t): t for t in [*weights, *sums]}.values())
 
-    _moves_metrics = True
+    # ---- a step ---------------------------------------------------------------------------------
+
+    def __call__(self, x, y=None, w=None):
+        if self.changes != Weighted._changes and self.begin() is not self:
+            return self._plainly(x, y, w)
+        leaves, form = _form(x, y, w)
+        code = self.codes.get(form)
+        if code is None:
+            return self._without_code(form, leaves, (x, y, w))
+        self.last = form
+        self.steps += 1
+        return self._run(code, leaves, (x, y, w))
+
+    def _run(self, code, leaves, batch):
+        function, more, self.outputs = code
+        self._before()
+        try:
+            outputs = function(*self.faces, *leaves, *self.numbers, *more)
+        except (RuntimeError, IndexError):
+            self._plainly(*batch)  # where the batch is at fault, this says how
+            raise
+        return self._after(outputs, *batch)
+
+    def _before(self):
+        """Get ready for a step that is recorded or in compiled code."""
+
+    def _after(self, outputs, x, y, w):
+        """Do what is left after such a step; what the step returns."""
 
     def _plainly(self, x, y, w):
-        """A step without compiled code."""
-        with _without_call(self.model._compiled):
-            return self.plain(x, y, w)
+        """A step as it is."""
+        return self.plain(x, y, w)
 
-    def _first(self, key, leaves, batch):
-        """Take a step under a recorder and compile it: (whether that worked, its outputs)."""
-        before, rng = [t.detach().clone() for t in self.state], torch.get_rng_state()
+    def _without_code(self, form, leaves, batch):
+        """A step that is taken as it is, or compiled now."""
+        if form is None and not self.failed:
+            self._give_up("a batch is more than plain tensors")
+        if self.failed:
+            return self._plainly(*batch)
+        text, forms, last = str(form), self.memory["forms"], self.last
+        again, self.last = text == self.memory["last"] if last is None else form == last, form
+        if again or text in forms:
+            if text in forms or len(forms) < _MOST:
+                return self._compile(form, text, leaves, batch)
+            self._say(f" for more than {_MOST} shapes of batches", "each takes seconds and memory")
+        return self._plainly(*batch)
+
+    def _compile(self, form, text, leaves, batch):
+        """Record and compile a step: the one that is taken here, if the form is a new one."""
+        known, (before, undo) = text in self.memory["forms"], self._keep()
         try:
-            graph, outputs = self._record(leaves, batch)
-            self.codes[key] = _compiled(graph, [*self.faces, *leaves, *self.numbers])
-            return True, outputs
+            recording = self._record(leaves, batch, before)
+            if known and recording.reason:  # in a process that has just begun: now it is warm
+                undo(python=False)
+                self.model(batch[0])
+                undo(python=False)
+                recording = self._record(leaves, batch, Watch(self._roots()))
+        except BaseException as error:
+            undo()
+            if not isinstance(error, Exception):
+                raise
+            outputs = self._plainly(*batch)  # where the model is at fault, this says how
+            self._give_up(error)
+            return outputs
+        if known:
+            undo()
+        outputs = self.outputs
+        code = None if recording.reason else self._code(form, text, recording, leaves)
+        if recording.reason:
+            self._give_up(recording.reason)
+        elif code is not None:
+            self.codes[form] = code
+        if not known:
+            self.outputs = outputs
+            return self._after(recording.outputs, *batch)
+        return self._plainly(*batch) if code is None else self._run(code, leaves, batch)
+
+    def _keep(self):
+        """(what Python holds, function that undoes what happens from now on)."""
+        tensors, rng = [t.detach().clone() for t in self.state], rng_state()
+        watch = Watch(self._roots())
+
+        @torch.no_grad()
+        def undo(python=True):
+            for tensor, value in zip(self.state, tensors, strict=True):
+                tensor.copy_(value)
+            if python:
+                watch.put_back()
+            self.model.clear_losses()
+            set_rng_state(rng)
+
+        return watch, undo
+
+    def _roots(self):
+        return {"the model": self.model, "compile()": self.model._compiled.parts}
+
+    def _record(self, leaves, batch, before):
+        """Take a step under a recorder."""
+        self._before()
+        learns = self.kind == "train" and torch.is_grad_enabled()
+        with torch.inference_mode(False), torch.set_grad_enabled(learns):
+            recording = Recording(
+                lambda: self._body(*batch), self.state, leaves, self.numbers, before
+            )
+        self.model.clear_losses()
+        if recording.reason is None and not _same(self._state(), self.state):
+            recording.reason = "a step changes which tensors the model has"
+        return recording
+
+    def _code(self, form, text, recording, leaves):
+        """(compiled function, further tensors that it takes, form of the outputs), or None."""
+        self.ran |= recording.ran
+        self._note_parameters()
+        memory, digest = self.memory, recording.digest()
+        try:
+            self.watch = Watch(self._roots(), self.ran)
+            self._weigh(memory["forms"].get(text, digest) != digest)
+            key = (self.around, form, digest)
+            if key not in self.made:
+                arguments = [*self.faces, *leaves, *self.numbers, *recording.more]
+                self.made[key] = _compiled(recording.graph, arguments)
         except Exception as error:
             self._give_up(error)
-            with torch.no_grad():
-                for tensor, value in zip(self.state, before, strict=True):
-                    tensor.copy_(value)
-            torch.set_rng_state(rng)
-            self.model.clear_losses()
-            return False, []
+            return None
+        memory["forms"][text] = digest
+        return self.made[key], recording.more, self.outputs
+
+    def _weigh(self, changed):
+        """Whether what changes in Python leaves something to gain.
+
+        Raises:
+            RuntimeError: it does not.
+        """
+        self.memory["changes"] += changed
+        self.hasty = self.hasty + 1 if self.steps < 4 and self.reason else 0
+        self.steps = 0
+        if self.memory["changes"] > 2 * _MOST or self.hasty > 2 * _MOST:
+            raise RuntimeError(f"{self.reason} changes too often, and each value is compiled anew")
+
+    def _returned(self, y_pred):
+        """The outputs as a list, and their form noted.
+
+        Raises:
+            RuntimeError: they carry a mask, which tensors out of compiled code do not.
+        """
+        if self._moves_metrics and any(hasattr(t, "_keras_mask") for t in flatten(y_pred)):
+            raise RuntimeError("outputs that carry a mask go to a metric that is not Keras's")
+        self.outputs = map_structure(lambda t: t.detach(), y_pred)
+        return flatten(self.outputs)
+
+    # ---- giving up ------------------------------------------------------------------------------
 
     def _give_up(self, reason):
         self.failed = True
-        _warn(f"The {self._name} step", self.model, reason, self._instead)
+        self.made.clear()
+        self._drop()
+        self.memory["failed"] = reason = _text(reason)
+        self._say("", reason)
 
-    _name, _instead = "", "runs as it is"
-
-    def _record(self, leaves, batch):
-        """(graph of a step, its outputs); the step is taken."""
-        from torch.fx.experimental.proxy_tensor import make_fx
-
-        if any(type(t) is not torch.Tensor for t in leaves):
-            raise TypeError("strings are no numbers")
-        outputs: list[Any] = []
-
-        def step(*_):  # the recorder knows the tensors by their identity
-            outputs[:] = self._body(*batch)
-            return list(outputs)
-
-        self._before()
-        with _NoReads(), _without_call(self.model._compiled):
-            graph = make_fx(step)(*self.state, *leaves, *self.numbers)
-        keep_fused(graph)
-        self.model.clear_losses()
-        if len(graph.graph.nodes) > _LARGEST:
-            raise RuntimeError(f"a step of {len(graph.graph.nodes)} operations is too long")
-        after = self._state()
-        kept = len(after) == len(self.state) and all(map(operator.is_, after, self.state))
-        if not kept or _writes_elsewhere(graph):
-            raise RuntimeError("a step changes tensors that are neither weights nor buffers")
-        return graph, outputs
-
-    def _returned(self, y_pred):
-        """The outputs as a list, and their form noted."""
-        self.outputs = map_structure(lambda t: t.detach(), y_pred)
-        return flatten(self.outputs)
+    def _say(self, limit, reason):
+        said = self.model._compiled.said
+        if (self.kind, reason) not in said:
+            said.add((self.kind, reason))
+            warnings.warn(
+                f"The {self._name} step of {self.model.name!r} is not compiled{limit}: {reason}. "
+                "It runs as it is, with the same numbers; compiled are tensor operations, and "
+                "Python's values as they were. Change that, or leave jit_compile=True out.",
+                stacklevel=_outside(),
+            )
 
 
 class TrainStep(_Step):
     """Outputs, loss, gradients, update and metrics."""
 
-    _name, _instead = "training", "has only the call compiled"
+    _name, kind = "training", "train"
 
     def _in_python(self):
-        return super()._in_python() or _state_in_python(self.model)
+        optimizer = self._optimizer
+        if not getattr(optimizer, "_can_be_recorded", bool)():
+            return f"{type(optimizer).__name__} with these options counts steps in Python"
+        if _hooks(optimizer):
+            return "a hook waits for the optimizer's steps"
+        return super()._in_python()
 
     def begin(self):
-        super().begin()
+        if self._optimizer._moved():
+            self._optimizer._relink()
+        if super().begin() is not self:
+            return self.plain
         # In 64 bits, as Python's floats: near 1 the powers of Adam's betas need them.
         device = self.state[0].device
         self.numbers = list(torch.zeros(2, dtype=torch.float64, device=device).unbind())
+        self.gradients = True  # there may be some, of a step as it is
         return self
 
     def _state(self):
-        optimizer = self.model._compiled.optimizer
+        optimizer = self._optimizer
         slots = [t for tensors in optimizer._slots.values() for t in tensors]
         known = {id(t): t for t in [*super()._state(), *slots, *optimizer._extras.values()]}
         return list(known.values())
 
+    def _roots(self):
+        return {**super()._roots(), "the optimizer": self._optimizer}
+
+    def _keep(self):
+        groups = self._optimizer.param_groups
+        numbers = [dict(group) for group in groups]
+        watch, undo_tensors = super()._keep()
+
+        def undo(python=True):
+            undo_tensors(python)
+            for group, kept in zip(groups, numbers, strict=True):
+                group.update(kept)
+
+        return watch, undo
+
     def _before(self):
+        if self.gradients:  # nobody shall read old ones after a step that leaves none
+            self._optimizer.zero_grad()
+            self.gradients = False
         for tensor, number in zip(self.numbers, self._optimizer._begin_step(), strict=True):
             tensor.fill_(number)
 
@@ -240,7 +388,9 @@ class TrainStep(_Step):
         else:
             outputs = self._returned(y_pred)
         loss = optimizer.scale_loss(loss)
-        grads = torch.autograd.grad(loss, optimizer._params, allow_unused=True)
+        learned = [p for p in optimizer._params if p.requires_grad]  # some may be frozen since
+        found = iter(torch.autograd.grad(loss, learned, allow_unused=True))
+        grads = [next(found) if p.requires_grad else None for p in optimizer._params]
         optimizer._recorded_step(grads, *self.numbers)
         return outputs
 
@@ -249,23 +399,14 @@ class TrainStep(_Step):
             self.model._update_metrics(x, y, pack(self.outputs, outputs), w)
 
     def _plainly(self, x, y, w):
-        if self.failed:  # with the call compiled
-            return self.plain(x, y, w)
-        return super()._plainly(x, y, w)
-
-    def _first(self, key, leaves, batch):
-        group = self._optimizer.param_groups[0]
-        numbers = {name: group[name] for name in ("lr", "iterations")}
-        taken, outputs = super()._first(key, leaves, batch)
-        if not taken:
-            group.update(numbers)
-        return taken, outputs
+        self.gradients = True
+        return self.plain(x, y, w)
 
 
 class TestStep(_Step):
     """Outputs, loss and metrics."""
 
-    _name = "evaluation"
+    _name, kind = "evaluation", "test"
 
     def _body(self, x, y, w):
         _, y_pred = self.model._loss_of(x, y, w, training=False)
@@ -280,7 +421,7 @@ class TestStep(_Step):
 class PredictStep(_Step):
     """Outputs alone."""
 
-    _name = "prediction"
+    _name, kind = "prediction", "predict"
     _moves_metrics = False
 
     def _body(self, x, y, w):
@@ -293,74 +434,85 @@ class PredictStep(_Step):
         return pack(self.outputs, outputs)
 
 
-_KINDS = {"train": TrainStep, "test": TestStep, "predict": PredictStep}
-
-
-@contextmanager
-def _without_call(compiled):
-    """Inside the `with` block the model runs as it is, without its compiled call."""
-    call, compiled.run = compiled.run, None
-    try:
-        yield
-    finally:
-        compiled.run = call
+_KINDS = {step.kind: step for step in (TrainStep, TestStep, PredictStep)}
 
 
 def _compiled(graph, arguments):
     return torch._inductor.compile(graph, arguments, options=_OPTIONS)
 
 
-class _NoReads(TorchFunctionMode):
-    """Inside, a tensor's values cannot leave it: a recorded step would keep them for ever."""
-
-    _READS = ("item", "tolist", "numpy", "__array__", "__bool__", "__float__", "__int__", "nonzero")
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        name = getattr(func, "__name__", "")
-        if name in self._READS:
-            raise RuntimeError(f"a step reads the values of a tensor ({name})")
-        return func(*args, **(kwargs or {}))
+# ---- what a code is for -------------------------------------------------------------------------
 
 
-def _writes_elsewhere(graph):
-    """Whether a recorded graph changes a tensor in place that it neither got nor made."""
-    foreign = set()
-    for node in graph.graph.nodes:
-        if node.op == "get_attr":
-            foreign.add(node)
-        if not isinstance(node.target, torch._ops.OpOverload):
-            continue
-        for value, argument in zip(node.args, node.target._schema.arguments, strict=False):
-            alias = argument.alias_info
-            if alias is not None and not foreign.isdisjoint(map(_hashable, flatten(value))):
-                if alias.is_write:
-                    return True
-                foreign.add(node)  # a view
-    return False
+def _form(x, y, w):
+    """(tensors of a batch, all about them that is built into a code); None: there can be none."""
+    if (
+        type(x) is torch.Tensor
+        and type(y) is torch.Tensor
+        and w is None
+        and x is not y
+        and not hasattr(x, "_keras_mask")
+    ):
+        return [x, y], (x.shape, x.stride(), x.dtype, y.shape, y.stride(), y.dtype)
+    batch = (x, y, w)
+    leaves = [t for t in flatten(batch) if t is not None]
+    if any(type(t) is not torch.Tensor or hasattr(t, "_keras_mask") for t in leaves):
+        return leaves, None
+    ids = [id(t) for t in leaves]
+    which = tuple(map(ids.index, ids))  # one tensor may be there twice
+    return leaves, (_shape_of(batch), which, *[(t.shape, t.stride(), t.dtype) for t in leaves])
 
 
-def _hashable(value):
-    return value if isinstance(value, torch.fx.Node) else None
+def _shape_of(tree):
+    """The form of a tree without its leaves."""
+    if isinstance(tree, dict):
+        return tuple((key, _shape_of(value)) for key, value in tree.items())
+    if isinstance(tree, (list, tuple)):
+        return (type(tree).__name__, *map(_shape_of, tree))
+    return tree is None
 
 
-def _state_in_python(model):
-    """What of a step is no tensor, so that compiled code could not change it; None: nothing."""
+def _switches(device_type):
+    """What else there is that changes what torch and the layers do."""
+    autocast = torch.is_autocast_enabled(device_type)
+    return (
+        torch.get_autocast_dtype(device_type) if autocast else None,
+        config.floatx(),
+        config.epsilon(),
+        config.image_data_format(),
+        torch.get_default_dtype(),
+        torch.is_grad_enabled(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.get_float32_matmul_precision(),
+        torch.get_num_threads(),
+        _ranks.share,
+    )
+
+
+def _signature(model, parameters):
+    parameters = [(id(p), p.requires_grad, _is_heard(p)) for p in parameters]
     optimizer = model._compiled.optimizer
-    if not getattr(optimizer, "_can_be_recorded", bool)():
-        return f"{type(optimizer).__name__} with these options counts steps in Python"
-    for module in model.modules():
-        if any(isinstance(v, SeedGenerator) for v in vars(module).values()):
-            return f"{module.name!r} has a seed of its own, which counts its draws in Python"
-    return None
+    return parameters, id(model._compiled.parts), id(optimizer), _hooks(optimizer)
 
 
-def _signature(model):
-    parameters = [(id(p), p.requires_grad) for p in model.parameters()]
-    return parameters, id(model._compiled.parts), id(model._compiled.optimizer)
+def _hooks(optimizer):
+    """Whether somebody wants to hear of steps."""
+    own = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
+    every = (
+        torch_optimizer._global_optimizer_pre_hooks,
+        torch_optimizer._global_optimizer_post_hooks,
+    )
+    return any(getattr(optimizer, name, ()) for name in own) or any(every)
 
 
-def _weights(model):
-    return [*model.parameters(), *model.buffers()]
+def _is_heard(parameter):
+    """Whether a hook waits for the gradient."""
+    after = getattr(parameter, "_post_accumulate_grad_hooks", None)
+    return bool(parameter._backward_hooks or after)
+
+
+def _same(one, two):
+    return len(one) == len(two) and all(a is b for a, b in zip(one, two, strict=True))
 
 
 def _all_recordable(model):
@@ -374,18 +526,13 @@ def _recordable(metric):
     return ours and not isinstance(metric, TorchMetric)
 
 
-def _autocast(device_type):
-    on = torch.is_autocast_enabled(device_type)
-    return torch.get_autocast_dtype(device_type) if on else None
-
-
-def _warn(what, model, reason, instead):
-    if isinstance(reason, Exception):
-        text = str(reason).strip().partition("\n")[0]
-        reason = f"{type(reason).__name__}: {text[:100]}" if text else type(reason).__name__
-    warnings.warn(
-        f"{what} of {model.name!r} cannot be compiled ({reason}) and {instead}: the numbers are "
-        "the same. torch.compile needs a C++ compiler on the CPU, and tensor operations "
-        "throughout. Change that, or leave jit_compile=True out.",
-        stacklevel=_outside(),
-    )
+def _text(reason):
+    """A reason as a part of a sentence."""
+    if not isinstance(reason, Exception):
+        return reason
+    text = str(reason).strip().partition("\n")[0]
+    if "CxxCompiler" in type(reason).__name__ or "C++ compiler" in text:
+        return "torch finds no C++ compiler; g++, clang++ or the one that CXX names would do"
+    if type(reason) in (TypeError, RuntimeError):
+        return text[:200].rstrip(".") or type(reason).__name__
+    return f"{type(reason).__name__}: {text[:100]}" if text else type(reason).__name__

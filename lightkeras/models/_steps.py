@@ -18,7 +18,7 @@ from lightkeras.layers._layer import training_mode
 from lightkeras.layers._shapes import device_of
 from lightkeras.layers._weights import pending
 from lightkeras.models import _checks
-from lightkeras.models._jit import CompiledCall, compiled_step
+from lightkeras.models._jit import compiled_step
 
 __all__ = ["OneBatch", "Steps"]
 
@@ -200,8 +200,7 @@ class Steps(Layer):
 
     def _loss_of(self, x, y, w, training=True):
         """(loss, outputs) of a batch; the loss is added to its mean."""
-        run = self._compiled.run
-        y_pred = self(x) if run is None else run(x)
+        y_pred = self(x)
         more = {"training": training} if self._tells_loss else {}
         try:
             loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=w, **more)
@@ -304,11 +303,9 @@ class Steps(Layer):
         self.__dict__["_penalties"] = tuple(self._find_penalties())
         self.__dict__["_tells_loss"] = _takes_training(self.compute_loss)
         self.__dict__["_attached"] = tuple(self._own_metrics())
-        if compiled.jit and self.built:
-            compiled.run = compiled.run or CompiledCall(self)
 
     def _runner(self):
-        """What gives the outputs of a batch: the model, or its call as compiled code."""
+        """What gives the outputs of a batch: the model, or compiled code."""
         return compiled_step(self, "predict", self)
 
     def _first_batch(self, x, y=None, w=None, training=False):

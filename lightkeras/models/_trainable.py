@@ -91,7 +91,8 @@ class Trainable(Steps):
             weighted_metrics: The same, given `sample_weight` and `class_weight`.
             run_eagerly: Never compile, whatever `jit_compile` says.
             steps_per_execution: Steps taken at a time; chosen by itself if 1.
-            jit_compile: True runs the model through torch.compile; "auto" and False do not.
+            jit_compile: True takes whole steps in code that torch's compiler makes, where it can;
+                "auto" and False do not.
             auto_scale_loss: Put a `LossScaleOptimizer` around the optimizer of a model with the
                 policy "mixed_float16". (`precision="16-mixed"` scales by itself.)
             trainer: Dict of Lightning Trainer flags used by every `fit`.
@@ -344,11 +345,13 @@ class Trainable(Steps):
         self.__dict__.update(_step_logs=None, stop_evaluating=False)
         step, stride = _turns(batches.on(device_of(self)))
         group.on_test_begin({})
-        run, hooks = self._run_step("test", batches.bare), group.wants_test_batches
+        hooks = group.wants_test_batches
         with torch.no_grad(), training_mode(self, False), use_device(device_of(self)):
+            run = self._run_step("test", batches.bare)
             for x, y, w in batches:
                 if hooks:
                     group.on_test_batch_begin(step, {})
+                    run = self._run_step("test", batches.bare)  # callbacks may change anything
                 run(x, y, w)
                 if hooks:
                     group.on_test_batch_end(step, self._logs())
@@ -390,13 +393,15 @@ class Trainable(Steps):
         self.__dict__["stop_predicting"] = False
         group.on_predict_begin({})
         outputs = []
-        run, own = self._runner(), self._own_step("predict")
+        own = self._own_step("predict")
         hooks, bare = group.wants_predict_batches, batches.bare
         step, stride = _turns(batches.on(device_of(self)))
         with torch.no_grad(), training_mode(self, False), use_device(device_of(self)):
+            run = self._runner()
             for bx, by, bw in batches:
                 if hooks:
                     group.on_predict_batch_begin(step, {})
+                    run = self._runner()
                 y_pred = own(_data.pack(bx, by, bw, bare)) if own else run(bx)
                 outputs.append(map_structure(_to_host, y_pred))
                 if hooks:
