@@ -6,13 +6,14 @@ table of what is mistaken most often, and of what is said then.
 
 import inspect
 import math
+import operator
 
 import numpy as np
 import pytest
 import torch
 from _inputs import raised_by_us, say
 
-from lightkeras import constraints, initializers, losses, metrics, optimizers, regularizers
+from lightkeras import constraints, initializers, losses, metrics, ops, optimizers, regularizers
 from lightkeras.optimizers import schedules
 
 JUNK = {
@@ -169,6 +170,98 @@ SAID = [
 @pytest.mark.parametrize(("call", "error", "words"), SAID, ids=range(len(SAID)))
 def test_what_is_said(call, error, words):
     say(call, error, words)
+
+
+# ---- ops ----------------------------------------------------------------------------------------
+
+OF_OPS = {
+    **{name: value for name, value in JUNK.items() if name != "an array"},
+    "an object": object(),
+    "a matrix": np.ones((2, 5), "float32"),
+    "a complex": np.array([[1 + 2j]]),
+    "texts": np.array(["a"]),
+}
+ARRAY = np.ones((2, 8, 3), "float32")
+CALLS = {
+    **{name: ((X.numpy(),), {}) for name in ["softmax", "gelu", "logsumexp", "erf", "unstack"]},
+    **{
+        name: ((X.numpy(),), {})
+        for name in ["sum", "mean", "argmax", "transpose", "expand_dims", "split"]
+    },
+    "add": ((X.numpy(), X.numpy()), {}),
+    "clip": ((X.numpy(), 0, 1), {}),
+    "concatenate": (([X.numpy(), X.numpy()],), {}),
+    "conv": ((ARRAY, np.ones((3, 3, 4), "float32")), {"padding": "same"}),
+    "einsum": (("ij,kj->ik", X.numpy(), X.numpy()), {}),
+    "image.resize": ((np.ones((4, 4, 3), "float32"), (2, 2)), {}),
+    "matmul": ((X.numpy(), X.numpy().T), {}),
+    "max_pool": ((ARRAY, 2), {}),
+    "norm": ((X.numpy(),), {}),
+    "one_hot": ((np.array([1, 2]), 3), {}),
+    "pad": ((X.numpy(), 1), {}),
+    "reshape": ((X.numpy(), (2, 6)), {}),
+    "segment_sum": ((np.ones(3, "float32"), np.array([0, 1, 0]), 2), {}),
+    "solve": ((np.eye(3, dtype="float32"), np.ones((3, 2), "float32")), {}),
+    "take": ((X.numpy(), [0, 1]), {}),
+    "tensordot": ((X.numpy(), X.numpy().T), {"axes": 1}),
+    "top_k": ((X.numpy(), 2), {}),
+    "where": ((X.numpy() > 0, X.numpy(), 0.0), {}),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", CALLS)
+def test_junk_in_ops(name):
+    op = operator.attrgetter(name)(ops)
+    args, kwargs = CALLS[name]
+    wrong, works = [], 0
+    for i, parameter in enumerate(inspect.signature(op).parameters.values()):
+        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            continue
+        for junk, value in OF_OPS.items():
+            more = {} if i < len(args) else {parameter.name: value}
+            try:
+                op(*[value if i == k else a for k, a in enumerate(args)], **{**kwargs, **more})
+                works += 1
+            except Exception as error:
+                if not is_ours(error):
+                    wrong.append(f"{name}({parameter.name}={junk}): {error!r}")
+    assert wrong == []
+
+
+OPS_SAY = [
+    (
+        lambda: ops.matmul(X, X),
+        ValueError,
+        r"matmul\(\) got float32 \(4, 3\), float32 \(4, 3\): .*",
+    ),
+    (
+        lambda: ops.reshape(X, (5, 5)),
+        ValueError,
+        r"reshape\(\) got float32 \(4, 3\), 5, 5: .*size 12",
+    ),
+    (lambda: ops.sum(X, axis=2), ValueError, r"sum\(\) got .*help\(ops\.sum\)"),
+    (lambda: ops.add(X, torch.ones(2)), ValueError, r"add\(\) got .*must match"),
+    (lambda: ops.concatenate([X, X.T]), ValueError, r"concatenate\(\) got "),
+    (lambda: ops.expand_dims(X, "last"), TypeError, r"expand_dims\(\) got .*'last'"),
+    (lambda: ops.meen(X), AttributeError, r"Did you mean 'mean'"),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "words"), OPS_SAY, ids=range(len(OPS_SAY)))
+def test_what_ops_say(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
+
+
+def test_errors_of_the_users_own_functions_stay_as_they_are():
+    def broken(*args):
+        return {}["missing"]
+
+    with pytest.raises(KeyError, match="missing"):
+        ops.fori_loop(0, 2, broken, X)
+    with pytest.raises(KeyError, match="missing"):
+        ops.vectorized_map(broken, X)
 
 
 def test_what_a_subclass_means_by_a_name_is_its_own():

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import linecache
+import traceback
 
 import numpy as np
 import torch
@@ -24,8 +26,9 @@ import torch
 from lightkeras._config import unexpected
 from lightkeras._device import default_device
 from lightkeras._dtypes import floatx, torch_dtype
-from lightkeras._graph import Function, KerasTensor, apply
+from lightkeras._graph import Function, KerasTensor, ShapeTensor, apply
 from lightkeras._registry import to_snake
+from lightkeras._tree import flatten
 from lightkeras._variable import State, Weight
 
 __all__ = ["OPERATIONS", "family", "floating", "is_symbolic", "tensor", "widened"]
@@ -87,15 +90,65 @@ def _op(function, tensors, name, numbers):
         for value in args[:count]:
             if type(value) not in _TENSORS:
                 return rest(args, kwargs)
-        return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except _FAILURES as error:
+            _explain(function.__name__, error, args, kwargs)
+            raise
 
     def rest(args, kwargs):
         if is_symbolic(args) or is_symbolic(kwargs.values()):
             return apply(Function(call, label), *_constants(args, kwargs, slots))
-        return function(*_converted(args, kwargs, slots, numbers), **kwargs)
+        try:
+            args = _converted(args, kwargs, slots, numbers)
+            return function(*args, **kwargs)
+        except _FAILURES as error:
+            _explain(function.__name__, error, args, kwargs)
+            raise
 
     call.tensors = tuple(name for name, *_ in slots)  # type: ignore[attr-defined]
     return call
+
+
+_FAILURES = (RuntimeError, LookupError, AttributeError, TypeError, ValueError, ArithmeticError)
+
+
+def _explain(name, error, args, kwargs):
+    """Raise our sentence for what torch, or Python, said of the tensors and arguments of an op.
+
+    What functions of the user's own raised stays as it is, as does what is no such mistake
+    (a device without memory, say), and our own sentences.
+    """
+    given = flatten((args, kwargs))
+    frames = list(traceback.walk_tb(error.__traceback__))[1:]
+    homes = [frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in frames]
+    if (
+        not frames  # the signature was not met: Python says how
+        or not set(homes) <= {"lightkeras", "torch", "numpy"}
+        or any(type(value) is ShapeTensor for value in given)  # see _graph.apply
+        or (isinstance(error, RuntimeError) and type(error) not in _MISTAKES)
+        or (homes[-1] == "lightkeras" and _line(*frames[-1]).startswith("raise "))
+    ):
+        return
+    kind = TypeError if isinstance(error, (TypeError, NotImplementedError)) else ValueError
+    said = str(error).strip().partition("\n")[0][:200].rstrip(".")
+    raise kind(
+        f"{name}() got {', '.join(map(_shown, given))}: {said}. Shapes, dtypes and arguments must "
+        f"go together. Type help(ops.{name}) for what it takes."
+    ) from error
+
+
+def _line(frame, number):
+    return linecache.getline(frame.f_code.co_filename, number).strip()
+
+
+_MISTAKES = (RuntimeError, NotImplementedError)
+
+
+def _shown(value):
+    if isinstance(value, torch.Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+    return f"{value!r:.40}"
 
 
 def _slot(tensor, names, last):
