@@ -68,12 +68,12 @@ def test_a_trainer_of_ones_own_goes_on(tmp_path, way, epochs_before):
 @pytest.mark.parametrize("whose", ["ours", "Lightning's"])
 def test_fit_goes_on_with_the_states_of_both_kinds(tmp_path, way, whose):
     def callbacks():
-        found = [EarlyStopping(min_delta=10, patience=5)]
+        stop = EarlyStopping(min_delta=10, patience=5)
+        theirs = L.callbacks.EarlyStopping("val_loss", min_delta=10, patience=6)
         if whose == "ours":
-            return [ModelCheckpoint(tmp_path / "{epoch}.ckpt"), *found]
-        stop = L.callbacks.EarlyStopping("val_loss", min_delta=10, patience=6)
+            return [ModelCheckpoint(tmp_path / "{epoch}.ckpt"), stop, theirs]
         saves = L.callbacks.ModelCheckpoint(tmp_path, "{epoch}", "val_loss", save_top_k=-1)
-        return [saves, *found, stop]
+        return [saves, stop, theirs]
 
     def fit(epochs, **more):
         model, used = classifier(), callbacks()
@@ -84,7 +84,7 @@ def test_fit_goes_on_with_the_states_of_both_kinds(tmp_path, way, whose):
     model, *whole = fit(20)
     fit(3)
     again, *rest = fit(20, resume=tmp_path / ("3.ckpt" if whose == "ours" else "epoch=2.ckpt"))
-    assert same(model, again) and rest == whole and len(whole[1]) == 6
+    assert same(model, again) and rest == whole and len(whole[1]) == 6 and whole[2] == [5, 5]
 
 
 @pytest.mark.parametrize("weights_only", [False, True])
@@ -112,8 +112,11 @@ def test_counts_in_the_middle_of_an_epoch(tmp_path):
     batches = stored["loops"]["fit_loop"]["epoch_loop.batch_progress"]
     assert batches["current"]["ready"] == 1 and batches["total"]["ready"] == 9
     assert stored["global_step"] == 9 and not batches["is_last_batch"]
-    with pytest.raises(ValueError, match=r"in the middle of an epoch.*save_freq='epoch'"):
-        classifier().fit(X, Y, epochs=2, resume=tmp_path / "2-1.ckpt", **HOW)
+    for name in ("2-1.ckpt", "of its last batch.ckpt"):
+        every = ModelCheckpoint(tmp_path / "of its last batch.ckpt", save_freq=8)
+        classifier().fit(X, Y, callbacks=[every], **HOW)
+        with pytest.raises(ValueError, match=r"in the middle of an epoch.*save_freq='epoch'"):
+            classifier().fit(X, Y, epochs=2, resume=tmp_path / name, **HOW)
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"no checkpoint at all"])
@@ -373,6 +376,18 @@ def test_every_optimizer_is_in_the_ckpt(tmp_path, own_trainer):
     else:
         again.fit(X, Y, epochs=4, resume=tmp_path / "m.ckpt", **HOW)
     assert same(once, again) and again.low_optimizer.iterations == 32
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("make", [classifier, stepping])
+def test_fit_goes_on_from_a_trainer_of_ones_own(tmp_path, make, way):
+    once, twice, again = make(), make(), make(1)
+    once.fit(X, Y, epochs=4, **HOW)
+    trainer = quiet_trainer(max_epochs=2)
+    trainer.fit(twice.to_lightning(), loader(X, Y))
+    trainer.save_checkpoint(tmp_path / "theirs.ckpt")
+    history = again.fit(X, Y, epochs=4, resume=tmp_path / "theirs.ckpt", callbacks=WAYS[way], **HOW)
+    assert same(once, again) and history.epoch == [2, 3]
 
 
 def test_hooks_of_ones_own_in_a_subclass():

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+from lightning.pytorch.callbacks import EarlyStopping
+
 from lightkeras._ranks import is_chief
 from lightkeras._training._backup import packed
 from lightkeras._training._state import (
@@ -116,19 +119,24 @@ def prepare(fit, checkpoint):
         ValueError: it was written in the middle of an epoch.
     """
     counts = checkpoint["loops"]["fit_loop"]
-    if not counts[_BATCHES]["is_last_batch"]:
+    epochs = counts["epoch_progress"]["current"]
+    if epochs["processed"] < epochs["ready"]:
         raise ValueError(
             "fit() got resume= a .ckpt file that was written in the middle of an epoch. It goes on "
             "from the end of one. Use a file of save_freq='epoch', or type resume='a_folder' for "
             "backups between two batches."
         )
-    if not fit.automatic_optimization:
-        counts[_MANUAL] = counts[_AUTOMATIC]["optimizer"]["step"]
+    steps = counts[_AUTOMATIC]["optimizer"]["step"]
+    if not fit.automatic_optimization and steps["total"]["completed"]:
+        counts[_MANUAL] = steps
     fit.__dict__["loaded"] = {"epoch": checkpoint["epoch"], **checkpoint.get("lightkeras", {})}
 
 
 def put_back_ckpt(fit):
-    """Give Keras's callbacks their states; who had not heard of the last epoch does so now."""
+    """Give Keras's callbacks their states; who had not heard of the last epoch does so now.
+
+    That is, too, Lightning's `EarlyStopping`: it comes after all of Keras's.
+    """
     loaded, fit.__dict__["loaded"] = fit.loaded, None
     if loaded is None or "callbacks" not in loaded:
         return
@@ -136,3 +144,8 @@ def put_back_ckpt(fit):
     if loaded["told"] is not None:
         for callback in fit.group.callbacks[loaded["told"] :]:
             callback.on_epoch_end(loaded["epoch"], dict(loaded["logs"]))
+        numbers = {k: torch.tensor(v) for k, v in loaded["logs"].items() if isinstance(v, float)}
+        fit.trainer.callback_metrics.update(numbers)
+        for callback in fit.trainer.callbacks:
+            if isinstance(callback, EarlyStopping):
+                callback.on_train_epoch_end(fit.trainer, fit)
