@@ -94,6 +94,7 @@ class Layer(Weighted, metaclass=Configurable):
     _makes_mask = False  # compute_mask() gives one even where the input has none
     # (place, name) of those arguments of call() that have a mask of their own
     _masked_names: tuple[tuple[int, str], ...] = ()
+    _holds_wider = False  # a layer in it computes in more bits on purpose: outputs stay as they are
     _casts_ints = False  # integer inputs become the compute dtype (layers with weights do this)
     _takes_text = False  # strings may go in
     _is_ours = True  # what fails in it is about the input: see `explain`
@@ -287,7 +288,7 @@ class Layer(Weighted, metaclass=Configurable):
                 outputs = self._call_impl(*args, **kwargs)
         finally:
             Weighted._mixing = outer
-        return self._cast(outputs) if mixed else outputs
+        return self._cast(outputs) if mixed and not self._holds_wider else outputs
 
     def _cast(self, outputs):
         """Autocast computes some functions in float32: back to the compute dtype."""
@@ -425,7 +426,8 @@ class Layer(Weighted, metaclass=Configurable):
             self.__dict__["_initial_weights"] = None
 
     def _reset_direct(self):
-        """Whether a call with one tensor may go straight to torch."""
+        """Whether a call with one tensor may go straight to torch, and what it does to outputs."""
+        self.__dict__["_holds_wider"] = self._widens()
         mixed = Layer._mixing or _is_mixed(self.dtype_policy)
         self.__dict__["_direct"] = (
             self.built
@@ -436,6 +438,12 @@ class Layer(Weighted, metaclass=Configurable):
             and not mixed
             and not _is_mixed(dtype_policies.dtype_policy())  # it may stand inside a mixed layer
         )
+
+    def _widens(self):
+        """Whether a layer in it computes in more bits, on purpose."""
+        inside = [m._dtype_in for m in self._layers if isinstance(m, Layer)]
+        size = self._dtype_in.itemsize
+        return any(d.is_floating_point and d.itemsize > size for d in inside)
 
     def build_from_config(self, config):
         """Build with the shapes that `get_build_config` gave."""

@@ -253,6 +253,8 @@ def build_cell(cell, input_shape):
 def step(cell, inputs, states):
     """One step of any cell; the new states are in a list."""
     call = cell._call_impl if isinstance(cell, torch.nn.Module) else cell.call
+    if isinstance(cell, Layer) and inputs.dtype is not cell._dtype_in:
+        call = cell  # it casts
     flag = {"training": cell.training} if "training" in getattr(cell, "_call_names", ()) else {}
     output, new = call(inputs, states, **flag)
     return output, list(new) if isinstance(new, (list, tuple)) else [new]

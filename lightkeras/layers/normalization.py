@@ -372,7 +372,10 @@ class SpectralNormalization(Wrapper):
             )
         start = initializers.TruncatedNormal(stddev=0.02)
         shape = (1, self._kernel.shape[-1])
-        self.add_weight(name="vector_u", shape=shape, initializer=start, trainable=False)
+        kind = str(self._kernel.dtype).removeprefix("torch.")
+        self.add_weight(
+            name="vector_u", shape=shape, initializer=start, dtype=kind, trainable=False
+        )
 
     @property
     def _kernel(self):
@@ -390,7 +393,8 @@ class SpectralNormalization(Wrapper):
     def call(self, x, training=None):
         if self.training if training is None else training:
             self._normalize()
-        return self.layer(x)
+        y = self.layer(x)
+        return y if self.layer.compute_dtype == self.compute_dtype else y.to(self._dtype_in)
 
     @torch.no_grad()
     def _normalize(self):

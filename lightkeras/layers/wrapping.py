@@ -102,6 +102,9 @@ class TimeDistributed(Wrapper):
         y = self._inside(x.flatten(0, 1), None if mask is None else mask.flatten(0, 1))
         return y.unflatten(0, x.shape[:2])  # (batch * time, ...) -> (batch, time, ...)
 
+    def _widens(self):
+        return False  # as Keras, which runs the layer inside in this one's dtype
+
     def _inside(self, x, mask):
         return self.layer(x) if mask is None else self.layer(x, mask=mask)
 
@@ -217,6 +220,8 @@ class Bidirectional(Layer):
         if self.return_state:
             (y, *one), (y_back, *other) = y, y_back
             states = (*one, *other)
+        if self._dtype_in is not self.forward_layer._dtype_in:
+            y, y_back = y.to(self._dtype_in), y_back.to(self._dtype_in)
         if self.return_sequences:
             y_back = y_back.flip(1)
         both = (y, y_back) if self.merge_mode is None else (_MERGES[self.merge_mode](y, y_back),)

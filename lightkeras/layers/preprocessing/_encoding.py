@@ -128,6 +128,9 @@ class Categorical(Layer):
             return self._without_numbers(inputs)
         return self._encoded(self._ids(inputs))
 
+    def _cast(self, outputs):
+        return outputs  # they have `_dtype_out`
+
     def _encoded(self, ids, weights=None):
         dtype = getattr(torch, self._dtype_out())
         if self.output_mode == "int":

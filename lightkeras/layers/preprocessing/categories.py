@@ -54,6 +54,9 @@ class CategoryEncoding(Categorical):
     def _depth(self):
         return self.num_tokens
 
+    def _dtype_out(self):
+        return self.variable_dtype  # counts need more than half precision
+
     def call(self, inputs, count_weights=None):
         if count_weights is not None:
             if self.output_mode != "count":
