@@ -12,7 +12,7 @@ from _group import on_group
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import lightkeras as lk
-from lightkeras import layers, losses, metrics
+from lightkeras import _ranks, layers, losses, metrics
 
 WORLDS = (1, 2, 3, 4)
 BATCHES = (1, 7, 32)
@@ -303,13 +303,11 @@ def test_reading_is_shared_too():
 
 
 def different():
-    import lightkeras._ranks as ranks
-
-    model, mine = judged(), len(X) - ranks.rank()
+    model, mine = judged(), len(X) - _ranks.rank()
     with pytest.raises(ValueError) as size:
         model.evaluate(X[:mine], Y[:mine], verbose=0)
     with pytest.raises(ValueError) as method:
-        model.predict(X, verbose=0) if ranks.rank() else model.evaluate(X, Y, verbose=0)
+        model.predict(X, verbose=0) if _ranks.rank() else model.evaluate(X, Y, verbose=0)
     return str(size.value), str(method.value)
 
 
@@ -404,6 +402,14 @@ CASES = {
     "accumulated by the optimizer": {
         "optimizer": lambda: lk.optimizers.Adam(0.01, gradient_accumulation_steps=2)
     },
+    "clipped by value, accumulated": {
+        "flags": {"gradient_clip_val": 0.01, "gradient_clip_algorithm": "value",
+                  "accumulate_grad_batches": 2}
+    },
+    "a fast run": {"flags": {"fast_dev_run": 2}},
+    "half of the batches": {"flags": {"limit_train_batches": 0.5, "limit_val_batches": 2}},
+    "the same batches": {"flags": {"overfit_batches": 2}},
+    "so many steps": {"flags": {"max_steps": 5}},
     "sample_weight": {"weighted": True},
     "class_weight": {"fit": {"class_weight": {0: 1.0, 1: 2.0, 2: 0.5}}},
     "weights of weights": {"weighted": True, "loss": WEIGHTS},
@@ -530,3 +536,174 @@ def test_training_walks_the_path_of_one_process(world, alone):
             for part in (1, 2):
                 for a, b in zip(mine[part], wanted[part], strict=True):
                     np.testing.assert_allclose(a, b, rtol=near, atol=near, err_msg=name)
+
+
+# ---- training on other data, and in other ways --------------------------------------------------
+
+
+class Sized(lk.utils.PyDataset):
+    """47 rows in batches of 12."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, i):
+        return tuple(part[12 * i : 12 * i + 12] for part in _rows47())
+
+
+class Read(Dataset):
+    def __len__(self):
+        return 47
+
+    def __getitem__(self, i):
+        return tuple(part[i] for part in _rows47())
+
+
+def _rows47():
+    r = np.random.RandomState(0)
+    return r.rand(47, 4), r.randint(3, size=47)
+
+
+def endless():
+    x, y = _rows47()
+    while True:
+        for i in range(0, 47, 13):
+            yield x[i : i + 13], y[i : i + 13]
+
+
+class Rivals(lk.Model):
+    """Two models with an optimizer each, trained in turn."""
+
+    def __init__(self):
+        super().__init__()
+        self.makes = lk.Sequential([lk.Input((4,)), layers.Dense(5, "tanh"), layers.Dense(4)])
+        self.judges = lk.Sequential([lk.Input((4,)), layers.Dense(5, "tanh"), layers.Dense(1)])
+        self.sums = [metrics.Mean("makes"), metrics.Mean("judges")]
+        self.optimizers = [lk.optimizers.Adam(0.02), lk.optimizers.Adam(0.01)]
+
+    @property
+    def metrics(self):
+        return self.sums
+
+    def call(self, x):
+        return self.judges(self.makes(x))
+
+    def train_step(self, data):
+        x, noise = data, 2 * data.flip(1)
+        judged = self.judges(torch.cat([self.makes(noise).detach(), x]))
+        truth = torch.cat([torch.zeros(len(x), 1), torch.ones(len(x), 1)]).to(x)
+        self._follow(1, losses.binary_crossentropy(truth, judged, from_logits=True).mean())
+        judged = self.judges(self.makes(noise))
+        aim = torch.ones(len(x), 1).to(x)
+        self._follow(0, losses.binary_crossentropy(aim, judged, from_logits=True).mean())
+        return {metric.name: metric.result() for metric in self.sums}
+
+    def _follow(self, which, loss):
+        self.zero_grad()
+        loss.backward()
+        weights = (self.makes, self.judges)[which].trainable_weights
+        with torch.no_grad():
+            self.optimizers[which].apply([v.value.grad for v in weights], weights)
+        self.sums[which].update_state(loss)
+
+
+class Idle(lk.Model):
+    """Has a layer that no loss depends on."""
+
+    def __init__(self):
+        super().__init__()
+        self.used, self.idle = layers.Dense(3, activation="softmax"), layers.Dense(2)
+        self.idle.build((None, 4))
+
+    def call(self, x):
+        return self.used(x)
+
+
+def by_name():
+    a, b = lk.Input((4,), name="a"), lk.Input((2,), name="b")
+    return lk.Model({"a": a, "b": b}, layers.Dense(3, "softmax")(layers.Concatenate()([a, b])))
+
+
+def fitted(make, x, y=None, **options):
+    """What training a fresh model gives; the strategy is for several processes only."""
+    lk.utils.clear_session(free_memory=False)
+    lk.config.set_floatx("float64")
+    lk.utils.set_random_seed(1)
+    model = make()
+    model.compile(lk.optimizers.Adam(0.01), SPARSE)
+    strategy = options.pop("strategy", "auto")
+    if _ranks.world() > 1:
+        options["strategy"] = strategy
+    history = model.fit(x, y, verbose=0, accelerator="cpu", **options).history
+    return history, [*map(np.asarray, model.get_weights())]
+
+
+def trained_otherwise():
+    x, y = _rows47()
+    named = {"a": x, "b": x[:, :2]}
+    options = {"epochs": 2, "batch_size": 16}
+    return {
+        "generator": fitted(classes, endless(), steps_per_epoch=4, epochs=2),
+        "PyDataset": fitted(classes, Sized(workers=2), epochs=2),
+        "Dataset": fitted(classes, Read(), **options),
+        "validation_split": fitted(classes, x, y, validation_split=0.3, **options),
+        "validated now and then": fitted(
+            classes, x, y, validation_data=endless(), validation_steps=3, validation_freq=[2],
+            **options,
+        ),
+        "validated by a loader": fitted(
+            classes, x, y, validation_data=DataLoader(Read(), batch_size=7), **options
+        ),
+        "inputs by name": fitted(by_name, named, y, **options),
+        "two optimizers": fitted(Rivals, x, **options),
+        "weights of no use": fitted(
+            Idle, x, y, strategy="ddp_find_unused_parameters_true", **options
+        ),
+        "fsdp": _refused(lambda: fitted(classes, x, y, strategy="fsdp", **options)),
+    }  # fmt: skip
+
+
+def _refused(call):
+    """What is said of a strategy for accelerators; one process does not need it."""
+    if _ranks.world() == 1:
+        return {}, []
+    with pytest.raises(ValueError, match="`fsdp` requires a GPU accelerator"):
+        call()
+    return {}, []
+
+
+@pytest.mark.filterwarnings("error:batch_size")
+def test_other_data_and_other_ways_walk_the_path_of_one_process():
+    floatx = lk.config.floatx()
+    try:
+        alone = trained_otherwise()
+    finally:
+        lk.config.set_floatx(floatx)
+    for found in on_group(2, trained_otherwise):
+        for name, (history, weights) in alone.items():
+            assert found[name][0].keys() == history.keys(), name
+            for key, values in history.items():
+                assert found[name][0][key] == pytest.approx(values, rel=1e-6), (name, key)
+            for a, b in zip(found[name][1], weights, strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6, err_msg=name)
+
+
+def by_a_loader():
+    """The rows that a DataLoader gives in this process, epoch by epoch."""
+
+    class Seen(lk.Sequential):
+        def train_step(self, data):
+            rows.extend(data[0][:, 0].int().tolist())
+            return super().train_step(data)
+
+    rows, x = [], torch.arange(48.0).repeat(4, 1).T.contiguous()
+    model = Seen([lk.Input((4,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    loader = DataLoader(TensorDataset(x, x[:, :1]), batch_size=8)
+    model.fit(loader, epochs=2, verbose=0, accelerator="cpu")
+    return rows[:24], rows[24:]
+
+
+def test_a_loader_is_spread_as_lightning_does():
+    for parts in zip(*on_group(2, by_a_loader), strict=True):
+        assert sorted(itertools.chain(*parts)) == list(range(48))  # every row once in an epoch

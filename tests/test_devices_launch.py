@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from _group import _free_port
 
 FIT = """
-import json, os, sys
+import atexit, json, os, sys
 import numpy as np
+import torch.distributed as dist
 import lightkeras as lk
 from lightkeras._ranks import rank
 
@@ -58,17 +60,25 @@ def main(flags, where):
     with open(f"{where}/rank{rank()}.json", "w") as file:
         json.dump(found, file)
 
+def left(where):
+    with open(f"{where}/left{rank()}.json", "w") as file:
+        json.dump(not dist.is_initialized(), file)
+
 if __name__ == "__main__":
+    atexit.register(left, sys.argv[2])  # the first to be registered is the last to be called
     main(json.loads(sys.argv[1]), sys.argv[2])
 """
 
+TORCHRUN = ["-m", "torch.distributed.run"]
 LAUNCHES = {
     "alone": ([], {}),
     "ddp": ([], {"devices": 2, "strategy": "ddp"}),
     "ddp_spawn": ([], {"devices": 2, "strategy": "ddp_spawn"}),
     "ddp_fork": ([], {"devices": 2, "strategy": "ddp_fork"}),
     "lightkeras run": (["-m", "lightkeras", "run"], {}),
-    "torchrun": (["-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"], {}),
+    "torchrun": ([*TORCHRUN, "--nproc-per-node=2", "--standalone"], {}),
+    "torchrun on two nodes": ([*TORCHRUN, "--nproc-per-node=1", "--nnodes=2"], {}),
+    "srun on two nodes": ([], {}),
 }
 IN_THE_CALLER = ("alone", "ddp_spawn", "ddp_fork")  # the others go on in both processes
 
@@ -87,17 +97,40 @@ def alone(folder, root):
 
 def launched(name, folder, root):
     """What the script leaves behind: results by rank, what was printed, its files, its log."""
-    command, flags = LAUNCHES[name]
-    where = folder / name
+    flags = LAUNCHES[name][1]
+    where = folder / name.replace(" ", "_")
     where.mkdir()
-    words = [sys.executable, *command, str(folder / "train.py")]
+    words = [str(folder / "train.py")]
     words += ["--devices", "2", "--"] if name == "lightkeras run" else []
-    process = start([*words, json.dumps(flags), str(where)], root)
-    printed = process.communicate(timeout=280)[0]
-    assert process.returncode == 0, printed
+    words += [json.dumps(flags), str(where)]
+    processes = [
+        start([sys.executable, *command, *words], root, **variables)
+        for command, variables in commands(name)
+    ]
+    printed = "".join(process.communicate(timeout=280)[0] for process in processes)
+    assert [process.returncode for process in processes] == [0] * len(processes), printed
     results = [json.loads(p.read_text()) for p in sorted(where.glob("rank*.json"))]
+    left = [json.loads(p.read_text()) for p in where.glob("left*.json")]
+    assert left == [True] * len(results)
     files = sorted(p.name for p in where.iterdir() if p.suffix != ".json")
     return results, printed, files, (where / "log.csv").read_text()
+
+
+def commands(name):
+    """(what Python is called with, variables of the environment) of each node."""
+    command, port = LAUNCHES[name][0], str(_free_port())
+    if "two nodes" not in name:
+        return [(command, {})]
+    if "torchrun" in name:
+        place = ["--rdzv-backend=static", "--master-addr=127.0.0.1", f"--master-port={port}"]
+        return [([*command, *place, f"--node-rank={node}"], {}) for node in range(2)]
+    job = {"SLURM_JOB_ID": "77", "SLURM_JOB_NAME": "train", "SLURM_NODELIST": "localhost"}
+    job |= {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1", "SLURM_NNODES": "2"}
+    job |= {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "2", "SLURM_LOCALID": "0"}
+    job |= {"MASTER_PORT": port}
+    return [
+        ([], {**job, "SLURM_PROCID": str(node), "SLURM_NODEID": str(node)}) for node in range(2)
+    ]
 
 
 def start(words, root, **environment):
@@ -120,6 +153,27 @@ def test_every_launch_gives_what_one_process_gives(name, alone, folder, root):
     assert files == others[1] and "2.weights.h5" in files
     assert log.splitlines()[0] == others[2].splitlines()[0]
     assert len(log.splitlines()) == len(others[2].splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    "variables, flags",
+    [
+        ({}, {"devices": 1, "num_nodes": 1}),
+        ({"SLURM_NTASKS": 4, "SLURM_PROCID": 0}, {"devices": 1, "num_nodes": 1}),  # without srun
+        ({"SLURM_STEP_NUM_TASKS": 4, "SLURM_STEP_NUM_NODES": 2}, {"devices": 2, "num_nodes": 2}),
+        (
+            {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": 6, "LOCAL_WORLD_SIZE": 3},
+            {"devices": 3, "num_nodes": 2},
+        ),
+    ],
+    ids=["alone", "in a batch script", "srun", "torchrun"],
+)
+def test_fit_uses_the_processes_that_are_there(variables, flags, monkeypatch):
+    from lightkeras import _training
+
+    for name, value in variables.items():
+        monkeypatch.setenv(name, str(value))
+    assert _training._devices() == flags
 
 
 def times_left_out(printed):
@@ -148,11 +202,15 @@ import lightkeras as lk
 from lightkeras._ranks import rank
 
 class Fails(lk.callbacks.Callback):
+    def __init__(self):
+        self.left = at
+
     def on_train_batch_end(self, batch, logs=None):
-        if batch == 0:
+        self.left -= 1
+        if self.left == at - 1:
             with open(f"{where}/{rank()}", "w") as file:
                 file.write(str(os.getpid()))
-        if batch == at and rank() == who:
+        if self.left == 0 and rank() == who:
             with open(f"{where}/failed", "w") as file:
                 file.write(str(time.time()))
             if how == "raise":
@@ -161,21 +219,30 @@ class Fails(lk.callbacks.Callback):
 
 where, strategy, how = sys.argv[1:4]
 world, who, at = map(int, sys.argv[4:])
-x = np.random.RandomState(0).rand(160, 4).astype("float32")
-model = lk.Sequential([lk.Input((4,)), lk.layers.Dense(1)])
-model.compile("sgd", "mse")
-model.fit(x, x[:, :1], epochs=2, batch_size=8, verbose=0, callbacks=[Fails()],
-          accelerator="cpu", devices=world, strategy=strategy)
+lk.utils.set_random_seed(1)
+x = np.random.RandomState(0).rand(157, 4).astype("float32")
+model = lk.Sequential([lk.Input((4,)), lk.layers.Dense(8), lk.layers.Dropout(0.2),
+                       lk.layers.Dense(1)])
+model.compile("adam", "mse")
+saves = lk.callbacks.BackupAndRestore(f"{where}/backup", save_freq=9)
+history = model.fit(x, x[:, :1], epochs=2, batch_size=8, verbose=0, callbacks=[Fails(), saves],
+                    accelerator="cpu", devices=world, strategy=strategy)
+if rank() == 0:
+    np.savez(f"{where}/end.npz", *model.get_weights(), *history.history["loss"])
 """
 
 
-def failed(folder, root, strategy, how, world, who, at):
-    """(status, what was printed, seconds from the failure to the end of all) of such a run."""
-    folder.mkdir()
-    script = folder / "fails.py"
-    script.write_text(FAIL)
-    words = [sys.executable, str(script), str(folder), strategy, how, world, who, at]
-    process = start([str(word) for word in words], root)
+def fails(folder, root, how, world, who, at, strategy="ddp"):
+    """Such a training, started."""
+    folder.mkdir(exist_ok=True)
+    (folder / "fails.py").write_text(FAIL)
+    words = [folder / "fails.py", folder, strategy, how, world, who, at]
+    return start([sys.executable, *map(str, words)], root)
+
+
+def failed(folder, root, how, world, who, at):
+    """(status, what was printed, seconds from the failure to the end of all)."""
+    process = fails(folder, root, how, world, who, at)
     printed = process.communicate(timeout=300)[0]
     at = float((folder / "failed").read_text())
     pids = [int((folder / str(r)).read_text()) for r in range(world)]
@@ -186,6 +253,15 @@ def failed(folder, root, strategy, how, world, who, at):
         os.kill(pid, signal.SIGKILL)
     assert not left, "processes were left behind"
     return process.returncode, printed, time.time() - at
+
+
+def end(folder, root, world):
+    """What the training ends with, or goes on to, when nothing happens to it."""
+    process = fails(folder, root, "never", world, -1, 1)
+    printed = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, printed
+    with np.load(folder / "end.npz") as file:
+        return [file[name] for name in file]
 
 
 def runs(pid):
@@ -210,21 +286,37 @@ def check_failure(result, how, who):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks processes up in /proc")
 @pytest.mark.parametrize(
-    "strategy, how, world, who",
-    [("ddp", "raise", 2, 1), ("ddp", "kill", 2, 0), ("ddp", "kill", 3, 2)],
+    "how, world, who, goes_on",
+    [("raise", 2, 1, True), ("kill", 2, 0, False), ("kill", 3, 2, False)],
 )
-def test_R5_all_processes_end(tmp_path, root, strategy, how, world, who):
-    check_failure(failed(tmp_path / "run", root, strategy, how, world, who, at=3), how, who)
+def test_R5_all_processes_end(tmp_path, root, how, world, who, goes_on):
+    check_failure(failed(tmp_path / "run", root, how, world, who, at=26), how, who)
+    if goes_on:
+        whole = end(tmp_path / "whole", root, world)
+        np.testing.assert_equal(end(tmp_path / "run", root, world), whole)
+
+
+def r5(folder, root, size, seed):
+    """(failures, seconds at most from a failure to the end of all processes) of `size` runs."""
+    r, slowest, failures = np.random.RandomState(seed), 0.0, []
+    whole = {world: end(folder / f"whole {world}", root, world) for world in (2, 4)}
+    for number in range(size):
+        world, how = int(r.choice([2, 4])), str(r.choice(["raise", "kill"]))
+        who, at = int(r.randint(world)), int(r.randint(1, 41))
+        place = folder / str(number)
+        try:
+            result = failed(place, root, how, world, who, at)
+            slowest = max(slowest, result[2])
+            check_failure(result, how, who)
+            np.testing.assert_equal(end(place, root, world), whole[world])
+        except AssertionError as error:
+            failures.append(f"{how} in process {who} of {world} at batch {at}: {error}")
+    return failures, slowest
 
 
 @pytest.mark.campaign
 @pytest.mark.timeout(0)
 def test_R5_full(tmp_path, root):
-    r, slowest = np.random.RandomState(0), 0.0
-    for number in range(100):
-        world, how = r.choice([2, 4]), r.choice(["raise", "kill"])
-        who, at = r.randint(world), r.randint(1, 20)
-        result = failed(tmp_path / str(number), root, "ddp", how, world, who, at)
-        check_failure(result, how, who)
-        slowest = max(slowest, result[2])
+    failures, slowest = r5(tmp_path, root, 100, seed=0)
     print(f"\nR5: 100 failures, all processes gone, at most {slowest:.1f} s after")
+    assert failures == []

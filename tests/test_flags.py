@@ -1,5 +1,6 @@
 """Trainer flags on command lines and in the environment."""
 
+import functools
 import json
 import os
 import subprocess
@@ -7,10 +8,11 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 import lightkeras as lk
 from lightkeras import _flags
-from lightkeras._flags import VARIABLE, environment_flags, trainer_flags
+from lightkeras._flags import VARIABLE, environment_flags, known_flags, trainer_flags
 
 READ = {
     "--max-epochs 3": {"max_epochs": 3},
@@ -95,7 +97,9 @@ def fit(**kwargs):
     model = lk.Sequential([lk.Input((4,)), lk.layers.Dense(1)])
     model.compile("sgd", "mse", trainer=kwargs.pop("compiled", None))
     data = {"validation_data": (x, x[:, :1])}
-    return model.fit(x, x[:, :1], batch_size=8, verbose=0, **data, accelerator="cpu", **kwargs)
+    if "trainer" not in kwargs:
+        kwargs = {"accelerator": "cpu", **kwargs}
+    return model.fit(x, x[:, :1], batch_size=8, verbose=0, **data, **kwargs)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +137,10 @@ def test_a_trainer_of_ones_own_and_fit_agree():
         assert len(history.epoch) == ran
     with pytest.raises(ValueError, match=r"epochs=3.* got a Trainer with max_epochs=2"):
         model.fit(x, x[:, :1], epochs=3, trainer=trainer(max_epochs=2))
+    history = fit(epochs=4, validation_freq=2, trainer=trainer())
+    assert len(history.history["val_loss"]) == 2
+    with pytest.raises(ValueError, match=r"validation_freq=2.*check_val_every_n_epoch=3.*Leave"):
+        fit(epochs=3, validation_freq=2, trainer=trainer(check_val_every_n_epoch=3))
     with pytest.raises(ValueError, match=r"and the flags devices.* Trainer\(devices=2\)"):
         model.fit(x, x[:, :1], trainer=trainer(), devices=2)
 
@@ -200,3 +208,129 @@ def test_command_line_of_the_command():
     assert lightkeras("--help").returncode == 0
     assert lightkeras("rum").returncode == 2
     assert "There is no file nowhere.py" in lightkeras("run", "nowhere.py").stderr
+
+
+# ---- every flag ---------------------------------------------------------------------------------
+
+VALUES = {
+    "accelerator": "cpu",
+    "strategy": "auto",
+    "devices": 1,
+    "num_nodes": 1,
+    "precision": "bf16-mixed",
+    "logger": True,
+    "fast_dev_run": 2,
+    "max_epochs": 2,
+    "min_epochs": 1,
+    "max_steps": 3,
+    "min_steps": 2,
+    "max_time": "00:00:05:00",
+    "limit_train_batches": 2,
+    "limit_val_batches": 1,
+    "limit_test_batches": 1,
+    "limit_predict_batches": 1,
+    "overfit_batches": 2,
+    "val_check_interval": 2,
+    "check_val_every_n_epoch": 2,
+    "num_sanity_val_steps": 1,
+    "log_every_n_steps": 1,
+    "enable_checkpointing": True,
+    "enable_progress_bar": True,
+    "enable_model_summary": True,
+    "accumulate_grad_batches": 2,
+    "gradient_clip_val": 0.1,
+    "gradient_clip_algorithm": "value",
+    "deterministic": "warn",
+    "benchmark": False,
+    "inference_mode": False,
+    "use_distributed_sampler": False,
+    "profiler": "simple",
+    "detect_anomaly": True,
+    "barebones": True,
+    "sync_batchnorm": True,
+    "reload_dataloaders_every_n_epochs": 1,
+    "default_root_dir": "root",
+    "enable_autolog_hparams": False,
+    "model_registry": "registry",
+}
+# What a flag changes of a training of 5 batches, 2 epochs, validated: (batches, validations)
+CHANGES = {
+    "fast_dev_run": (2, 1),
+    "max_steps": (3, 0),
+    "limit_train_batches": (4, 2),
+    "overfit_batches": (4, 2),
+    "val_check_interval": (10, 4),
+    "check_val_every_n_epoch": (10, 1),
+}
+
+
+@pytest.fixture
+def seen(monkeypatch, tmp_path):
+    """What a Trainer was given, batches and validations that a callback of Lightning's saw."""
+    import lightning.pytorch as L
+
+    from lightkeras import _training
+
+    class Seen(L.Callback):
+        given, batches, validations = {}, 0, 0
+
+        def on_train_batch_end(self, *_):
+            self.batches += 1
+
+        def on_validation_end(self, trainer, module):
+            self.validations += not trainer.sanity_checking
+
+    class Trainer(L.Trainer):
+        @functools.wraps(L.Trainer.__init__)  # its arguments are looked at
+        def __init__(self, **kwargs):
+            seen.given = kwargs
+            super().__init__(**kwargs)
+
+    seen = Seen()
+    monkeypatch.setattr(_training.L, "Trainer", Trainer)
+    monkeypatch.chdir(tmp_path)
+    yield seen
+    torch.use_deterministic_algorithms(False)
+
+
+def test_every_flag_has_a_value_here():
+    assert known_flags().keys() - VALUES.keys() <= {"callbacks", "plugins"}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_every_flag_reaches_the_trainer(name, seen):
+    if name not in known_flags():
+        pytest.skip("another Lightning")
+    more = {"gradient_clip_val": 0.1} if name == "gradient_clip_algorithm" else {}
+    flags = {name: VALUES[name], **more}
+    if name != "barebones":  # which wants no callbacks
+        flags["callbacks"] = [seen]
+    history = fit(epochs=2, **{"accelerator": "cpu", **flags}).history
+    assert seen.given[name] == VALUES[name]
+    assert np.isfinite(history["loss"]).all()
+    if name != "barebones":
+        assert (seen.batches, seen.validations) == CHANGES.get(name, (10, 2))
+
+
+def test_plugins_reach_the_trainer(seen):
+    from lightning.pytorch.plugins.environments import LightningEnvironment
+
+    place = LightningEnvironment()
+    fit(plugins=[place])
+    assert seen.given["plugins"] == [place]
+
+
+OWN = ["accumulate_grad_batches", "gradient_clip_val", "max_steps", "limit_train_batches"]
+OWN += ["limit_val_batches", "val_check_interval", "overfit_batches", "fast_dev_run"]
+OWN += ["check_val_every_n_epoch", "num_sanity_val_steps"]
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_trainer_of_ones_own_does_what_its_flags_do(name, seen):
+    flags = {name: VALUES[name]}
+    lk.utils.set_random_seed(0)
+    by_flags = fit(epochs=2, **flags).history
+    lk.utils.set_random_seed(0)
+    own = fit(epochs=2, trainer=trainer(max_epochs=2, callbacks=[seen], **flags)).history
+    assert own == by_flags
+    assert (seen.batches, seen.validations) == CHANGES.get(name, (10, 2))

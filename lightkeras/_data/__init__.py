@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 
+from torch.utils.data import Dataset
+
 from lightkeras import config
 from lightkeras._data._batches import Arrays, Batches
 from lightkeras._data._checks import (
@@ -72,6 +74,7 @@ def batches(
     steps=None,
     caller="fit",
     allow_empty=False,
+    else_size=None,
 ) -> Batches:
     """Whole batches `(x, y, w)` of any kind of data, checked.
 
@@ -87,6 +90,7 @@ def batches(
         caller: "fit", "validate", "evaluate" or "predict". All but "fit" begin every pass at the
             first batch.
         allow_empty: Accept data of 0 rows.
+        else_size: The `batch_size` where none is given and the data are not in batches already.
 
     Raises:
         TypeError: x is nothing of these, or holds no numbers.
@@ -104,6 +108,8 @@ def batches(
     if is_data_module(x):
         x = loader_of(x, caller)
     x, y, sample_weight = arrays_of(x, y, sample_weight)
+    if batch_size is None and (isinstance(x, Dataset) or not gives_batches(x)):
+        batch_size = check_batch_size(else_size, "batch_size")
     if gives_batches(x):
         made = make(x, batch_size, shuffle, options, caller, allow_empty)
         made.class_weight = weights

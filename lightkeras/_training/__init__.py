@@ -107,7 +107,9 @@ def fit(
         if trainer is None:
             trainer = _trainer(flags, theirs, epochs, validation_freq)
         else:
+            flags = None
             trainer.fit_loop.max_epochs = epochs
+            trainer.check_val_every_n_epoch = _frequency_of(trainer, validation_freq)
             trainer.callbacks += [c for c in theirs if c not in trainer.callbacks]
         steps = _limited(train, trainer)
         limit = trainer.overfit_batches or trainer.limit_train_batches
@@ -119,7 +121,7 @@ def fit(
             group,
             trainer,
             validation_freq,
-            _steps_at_a_time(model, train, trainer, flags, theirs),
+            _steps_at_a_time(model, train, trainer, flags),
         )
         trainer.fit_loop.epoch_progress.current.processed = initial_epoch
         trainer.fit_loop.epoch_progress.current.completed = initial_epoch
@@ -136,6 +138,8 @@ def _epochs_of(trainer, epochs):
         ValueError: they do not.
     """
     most = trainer.max_epochs
+    if trainer.fast_dev_run:
+        return most
     if most is None or most == -1:
         return epochs if trainer.max_steps == -1 or epochs != 1 else -1
     if epochs not in (1, most):
@@ -144,6 +148,23 @@ def _epochs_of(trainer, epochs):
             "Leave max_epochs out of the Trainer."
         )
     return most
+
+
+def _frequency_of(trainer, frequency):
+    """The same for epochs with validation; a list of them is our own matter.
+
+    Raises:
+        ValueError: they do not agree.
+    """
+    every = trainer.check_val_every_n_epoch
+    if not isinstance(frequency, int) or frequency in (1, every):
+        return every
+    if every != 1:
+        raise ValueError(
+            f"fit(validation_freq={frequency}) got a Trainer with check_val_every_n_epoch={every}. "
+            "One of them is accepted. Leave check_val_every_n_epoch out of the Trainer."
+        )
+    return frequency
 
 
 def _limited(train, trainer):
@@ -217,15 +238,26 @@ def _trainer(flags, theirs, epochs, validation_freq):
 
 
 def _devices():
-    """One device, or those whose processes torchrun has started."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
-        return {"devices": 1}
-    world, here = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
-    return {"devices": here, "num_nodes": world // here}
+    """One device, or those whose processes torchrun or srun has started."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        world, here = _number("WORLD_SIZE"), _number("LOCAL_WORLD_SIZE")
+        return {"devices": here, "num_nodes": world // here}
+    # Only srun sets these: a batch script that calls python itself is one process.
+    nodes = _number("SLURM_STEP_NUM_NODES")
+    return {"devices": _number("SLURM_STEP_NUM_TASKS") // nodes, "num_nodes": nodes}
 
 
-def _steps_at_a_time(model, train, trainer, flags, theirs):
-    """How many steps Lightning is handed at a time; 0 where it must take each by itself."""
+def _number(variable):
+    return int(os.environ.get(variable) or 1)
+
+
+def _steps_at_a_time(model, train, trainer, flags):
+    """How many steps Lightning is handed at a time; 0 where it must take each by itself.
+
+    Args:
+        flags: What the Trainer was made of; None for one of the user's, which may hold any.
+    """
+    theirs = trainer.callbacks  # also those that flags have brought
     hooks = (
         "on_train_batch_start",
         "on_train_batch_end",
@@ -238,7 +270,7 @@ def _steps_at_a_time(model, train, trainer, flags, theirs):
     watched |= any(isinstance(c, _AUTOMATIC) for c in theirs)
     scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
     simple = isinstance(trainer.strategy, L.strategies.SingleDeviceStrategy)
-    free = set(flags) <= _FREE_FLAGS
+    free = flags is not None and set(flags) <= _FREE_FLAGS
     scheduled = model._compiled.scheduler is not None
     if watched or scaled or not simple or not free or scheduled:
         return 0

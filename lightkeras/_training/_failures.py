@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import subprocess
@@ -16,7 +17,7 @@ import torch.distributed as dist
 
 from lightkeras._ranks import rank, world
 
-__all__ = ["end_with_parent", "ending_together"]
+__all__ = ["end_with_parent", "ending_together", "leave_at_exit"]
 
 _KEY = "lightkeras/failed"
 _PATIENCE = 2.0  # seconds to wait for the word of a process that has gone
@@ -31,6 +32,7 @@ def ending_together(trainer):
     except Exception as error:
         if world() == 1:
             raise
+        atexit.unregister(_leave)  # it would wait for what does not come any more
         _disarm()
         lost = _is_lost_connection(error)
         if lost:
@@ -93,6 +95,20 @@ def _end_children(trainer):
             process.wait(max(until - time.monotonic(), 0.1))
             continue
         process.kill()
+
+
+def leave_at_exit():
+    """Leave the group before Python ends: its threads want to know nothing of that.
+
+    One that still lets go of a tensor then aborts a process that had ended well.
+    """
+    atexit.unregister(_leave)
+    atexit.register(_leave)
+
+
+def _leave():
+    if dist.is_initialized() and not hasattr(sys, "last_value"):  # that is an error outside `fit`
+        dist.destroy_process_group()
 
 
 def end_with_parent():

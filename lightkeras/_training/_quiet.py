@@ -18,6 +18,7 @@ def quiet():
         "lightning.pytorch.utilities.migration.utils",
         "lightning.pytorch.accelerators.cuda",
         "lightning.fabric.utilities.distributed",
+        "lightning.pytorch.trainer.connectors.signal_connector",
     )
     loggers = [logging.getLogger(n) for n in names]
     levels = [log.level for log in loggers]

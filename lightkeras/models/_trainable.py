@@ -249,7 +249,8 @@ class Trainable(Steps):
         if validation_data is not None:
             val = _data.batches(
                 *_data.unpack_validation(validation_data, needs_y=y is not None),
-                batch_size=batch_size if validation_batch_size is None else validation_batch_size,
+                batch_size=validation_batch_size,
+                else_size=batch_size,
                 steps=validation_steps,
                 caller="validate",
             )
