@@ -379,7 +379,7 @@ class Table:
         elif isinstance(identifier, dict):
             return self.deserialize(identifier, custom_objects)
         if isinstance(identifier, type):
-            return identifier()
+            identifier = identifier()
         if callable(identifier) or (self.base and isinstance(identifier, self.base)):
             return identifier
         raise TypeError(

@@ -6,6 +6,7 @@ import torch
 
 from lightkeras.layers._spec import InputSpec
 from lightkeras.layers._views import View
+from lightkeras.layers.core import real
 from lightkeras.layers.normalization import _along, _Normalization, _size_of
 from lightkeras.ops._normalization import over_processes
 
@@ -77,9 +78,10 @@ class BatchNormalization(_Normalization):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.axis = int(axis)
-        self.momentum = float(momentum)
-        self.epsilon = float(epsilon)
+        own = type(self).__name__
+        self.axis = int(real(own, "axis", axis, -1))
+        self.momentum = float(real(own, "momentum", momentum, 0.99))
+        self.epsilon = float(real(own, "epsilon", epsilon, 0.001))
         self._set_objects(
             center,
             scale,

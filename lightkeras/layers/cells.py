@@ -173,6 +173,11 @@ class StackedRNNCells(Layer):
 
     def __init__(self, cells, **kwargs):
         super().__init__(**kwargs)
+        if not isinstance(cells, (list, tuple)) or not cells:
+            raise ValueError(
+                f"StackedRNNCells(cells={cells!r:.60}) holds no cell. A list of at least one is "
+                "accepted. Type for example StackedRNNCells([LSTMCell(32), LSTMCell(32)])."
+            )
         for cell in cells:
             check_cell("StackedRNNCells", cell)
         self.cells = list(cells)

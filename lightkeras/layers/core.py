@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 
@@ -37,6 +39,21 @@ def positive_int(owner, argument, value):
             f"Type for example {owner}({argument}=32)."
         )
     return int(value)
+
+
+def real(owner, argument, value, example):
+    """`value`, if it is a number.
+
+    Raises:
+        ValueError: it is none, or not finite.
+    """
+    number = hasattr(value, "__float__") and not isinstance(value, (str, bool))
+    if not number or getattr(value, "ndim", 0) != 0 or not math.isfinite(value):
+        raise ValueError(
+            f"{owner}({argument}={value!r}) is no number. A finite number is accepted. Type for "
+            f"example {argument}={example}."
+        )
+    return value
 
 
 class InputLayer(Layer):

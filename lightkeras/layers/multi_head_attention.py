@@ -426,6 +426,12 @@ class MultiHeadAttention(_Heads):
         axes = self.attention_axes
         axes = tuple(range(1, rank - 2)) if axes is None else axes
         self.attention_axes = tuple(a if a >= 0 else rank - 1 + a for a in axes)
+        if any(not 0 < a < rank - 2 for a in self.attention_axes):
+            raise ValueError(
+                f"MultiHeadAttention(attention_axes={axes}) got a query of shape "
+                f"{tuple(query_shape)}. The axes between batch and features are accepted, 1 to "
+                f"{rank - 3}. Leave attention_axes out to attend over all of them."
+            )
         self._set_axes(rank, self.attention_axes)
         self._build_projections(
             (query_shape, value_shape, key_shape),

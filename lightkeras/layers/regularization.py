@@ -301,6 +301,11 @@ class ActivityRegularization(Layer):
     """
 
     def __init__(self, l1=0.0, l2=0.0, **kwargs):
+        if "activity_regularizer" in kwargs:
+            raise TypeError(
+                "ActivityRegularization(activity_regularizer=...) is one already. It takes l1 and "
+                "l2. For another one type Activation('linear', activity_regularizer=...)."
+            )
         super().__init__(activity_regularizer=regularizers.L1L2(l1=l1, l2=l2), **kwargs)
         self.l1, self.l2 = l1, l2
         self.supports_masking = True

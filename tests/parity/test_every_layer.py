@@ -1,4 +1,5 @@
-"""One table over every public layer class: all that `check` compares, policies, formats, masks.
+"""One table over every public layer class: all that `check` compares, policies, formats, masks,
+and wrong arguments.
 
 Each class stands in LAYERS once, on a small input; what holds for all layers is asked of all of
 them here. What is particular to a family stands in the tables of the family.
@@ -14,9 +15,11 @@ import keras
 import numpy as np
 import pytest
 import torch
+from _inputs import raised_by_us
 from _layers import OURS, _close, check, check_weights
 
 import lightkeras
+from lightkeras import layers
 from lightkeras._registry import reset_names
 
 SERIES, ROW = (2, 6, 4), (2, 4)
@@ -249,8 +252,8 @@ def arrays(name):
     return [array(each) for each in spec] if several else [array(spec)]
 
 
-def called(layer, args, mask=None):
-    """Outputs in inference; `mask` is carried by the first input, or by each of a list."""
+def called(layer, args, mask=None, training=False):
+    """Outputs, by default in inference; the first input carries `mask`, or each of a list does."""
 
     def tensor(a):
         t = torch.tensor(a) if a.dtype.kind in "biuf" else a
@@ -259,10 +262,10 @@ def called(layer, args, mask=None):
         return t
 
     args = [[tensor(b) for b in a] if isinstance(a, list) else tensor(a) for a in args]
-    training = {} if type(layer).__name__ == "StackedRNNCells" else {"training": False}
+    mode = {} if type(layer).__name__ == "StackedRNNCells" else {"training": training}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return layer(*args, **training)
+        return layer(*args, **mode)
 
 
 def both(name, args=None, mask=None, **more):
@@ -414,3 +417,63 @@ def test_masks(name):
             assert mine_mask is None or their_mask is not None
         if mine_mask is not None:
             np.testing.assert_array_equal(numbers(mine_mask), numbers(their_mask))
+
+
+# ---- wrong arguments ----------------------------------------------------------------------------
+
+
+class Nothing:
+    """No argument's value."""
+
+
+JUNK = {
+    "text": "x",
+    "negative": -1,
+    "fraction": 2.5,
+    "none": None,
+    "nan": float("nan"),
+    "list": [],
+    "flag": True,
+    "class": Nothing,
+}
+BASE = ("trainable", "name", "dtype", "autocast", "activity_regularizer")
+OWN_CODE = {"Lambda"}  # what it is given is called: the error is that function's
+
+
+def arguments(cls):
+    found = inspect.signature(cls).parameters.values()
+    return {p.name for p in found if p.kind is p.POSITIONAL_OR_KEYWORD or p.kind is p.KEYWORD_ONLY}
+
+
+def is_ours(error):
+    """A sentence of ours, or that the file of a vocabulary is not there."""
+    if isinstance(error, RuntimeError):
+        return "no vocabulary yet" in str(error)
+    kinds = (ValueError, TypeError)
+    return isinstance(error, FileNotFoundError) or (
+        isinstance(error, kinds) and (raised_by_us(error) or "positional argument" in str(error))
+    )
+
+
+def tried(action):
+    """None, or the error where it is none of ours."""
+    try:
+        action()
+    except Exception as error:
+        return None if is_ours(error) else error
+
+
+@pytest.mark.parametrize("name", sorted(LAYERS.keys() - OWN_CODE))
+@pytest.mark.filterwarnings("ignore")
+def test_junk_is_taken_or_refused_in_a_sentence(name):
+    args, kwargs, _ = LAYERS[name]
+    cls = getattr(layers, name)
+    given, wrong = arrays(name), {}
+    for argument in sorted({*arguments(cls), *BASE}):
+        for kind, junk in JUNK.items():
+            first = args(OURS) if callable(args) else args
+            full = dict(zip(inspect.signature(cls).parameters, first, strict=False)) | kwargs
+            for training in (False, True):
+                call = lambda: called(cls(**{**full, argument: junk}), given, training=training)  # noqa: B023
+                wrong[f"{name}({argument}=<{kind}>), training={training}"] = tried(call)
+    assert {k: v for k, v in wrong.items() if v is not None} == {}

@@ -95,7 +95,7 @@ class Categorical(Layer):
     output_mode: str
 
     def __init__(self, **kwargs):
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(**{**kwargs, "autocast": False})
 
     def build(self, input_shape=None):
         pass

@@ -199,7 +199,7 @@ def limits(layer, argument, value, low=-1.0, high=1.0, example=0.2, strict=False
         ValueError: it is neither, or out of range.
     """
     pair = list(value) if isinstance(value, (tuple, list)) else [value]
-    if len(pair) <= 2 and all(_is_number(v) for v in pair):
+    if 1 <= len(pair) <= 2 and all(_is_number(v) for v in pair):
         lower, upper = min(pair), max(pair)
         if len(pair) == 1 and low <= lower <= high:
             return max(-abs(value), low), abs(value)

@@ -134,7 +134,13 @@ class Discretization(Categorical):
         if values is None:
             self._boundaries = None
             return
-        given = np.asarray(values, dtype="float64")
+        given = np.asarray(values)
+        if given.dtype.kind not in "biuf":
+            raise TypeError(
+                f"Discretization(bin_boundaries={values!r:.60}) holds no numbers. Rising numbers "
+                "are accepted. Type for example bin_boundaries=[0.0, 1.0]."
+            )
+        given = given.astype("float64")
         if given.ndim != 1 or not (np.diff(given) >= 0).all():
             raise ValueError(
                 f"Discretization(bin_boundaries=...) got {given.tolist()!r:.80}. It takes numbers "

@@ -7,6 +7,7 @@ import torch
 
 from lightkeras._registry import unknown
 from lightkeras._text import Text, Words
+from lightkeras.layers.core import real
 from lightkeras.layers.preprocessing._encoding import numbers
 from lightkeras.layers.preprocessing._lookup import ABSENT, Lookup, documents
 
@@ -203,6 +204,12 @@ class IntegerLookup(Lookup):
                 'salt. Type oov_method="farmhash", or leave salt out.'
             )
         self.__dict__["vocabulary_dtype"] = vocabulary_dtype
+        for argument, token in (("mask_token", mask_token), ("oov_token", oov_token)):
+            if token is not None and token != int(real("IntegerLookup", argument, token, -1)):
+                raise ValueError(
+                    f"IntegerLookup({argument}={token!r}) is no token. Tokens are whole numbers. "
+                    f"Type for example {argument}=-1."
+                )
         super().__init__(
             oov_method=oov_method,
             max_tokens=max_tokens,
@@ -221,7 +228,7 @@ class IntegerLookup(Lookup):
         )
 
     def _token(self, token):
-        if isinstance(token, (str, bytes, bool)) or int(token) != token:
+        if isinstance(token, (str, bytes, bool)) or token != token or int(token) != token:
             raise TypeError(
                 f"IntegerLookup {self.name!r} got {token!r} in its vocabulary. Tokens are whole "
                 "numbers. Take StringLookup for strings, or convert them with map(int, vocabulary)."

@@ -109,6 +109,12 @@ class Normalization(Layer):
                 "Normalization() got only one of mean and variance. It takes both, or neither and "
                 "adapt(data). Add the other one."
             )
+        for name, value in (("mean", mean), ("variance", variance)):
+            if value is not None and np.asarray(value).dtype.kind not in "biuf":
+                raise TypeError(
+                    f"Normalization({name}={value!r:.60}) holds what is no number. A number or an "
+                    f"array of them is accepted. Type for example {name}=0.5."
+                )
         if np.shape(mean) != np.shape(variance) or np.ndim(mean) > len(self.axis):
             raise ValueError(
                 f"Normalization() got a mean of shape {np.shape(mean)} and a variance of shape "

@@ -14,7 +14,7 @@ from lightkeras._registry import unknown
 from lightkeras.layers._layer import Layer
 from lightkeras.layers._spec import InputSpec
 from lightkeras.layers._views import Permuted
-from lightkeras.layers.core import positive_int
+from lightkeras.layers.core import positive_int, real
 from lightkeras.ops._math import stft
 
 __all__ = ["MelSpectrogram", "STFTSpectrogram"]
@@ -228,6 +228,12 @@ class MelSpectrogram(Layer):
                 f"MelSpectrogram(fft_length={fft_length}, sequence_length={sequence_length}) cuts "
                 "pieces off. The transform is at least as long as they. Leave sequence_length out."
             )
+        for name, value in (
+            ("sampling_rate", sampling_rate),
+            ("min_freq", min_freq),
+            ("top_db", top_db),
+        ):
+            real(own, name, value, 80)
         self.window, self.sampling_rate = window, sampling_rate
         self.min_freq, self.max_freq = min_freq, max_freq or int(sampling_rate / 2)
         self.power_to_db, self.top_db, self.mag_exp = power_to_db, top_db, mag_exp

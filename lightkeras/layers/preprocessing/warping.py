@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from lightkeras._registry import unknown
 from lightkeras._sampling import sample
-from lightkeras.layers.core import positive_int
+from lightkeras.layers.core import positive_int, real
 from lightkeras.layers.preprocessing._image import ImageLayer, RandomLayer, limits, value_limits
 from lightkeras.ops._planes import blurred
 from lightkeras.ops._warping import _FILLS, _homography, _seen
@@ -25,7 +25,8 @@ class _Warped(RandomLayer):
         self.factor = limits(self, "factor", factor, low=0.0)
         if interpolation not in ("nearest", "bilinear"):
             raise unknown("interpolation", interpolation, ["nearest", "bilinear"])
-        self.interpolation, self.fill_value = interpolation, fill_value
+        self.interpolation = interpolation
+        self.fill_value = real(type(self).__name__, "fill_value", fill_value, 0.0)
 
     def _read(self, x, at, fill_mode, masks):
         interpolation = "nearest" if masks else self.interpolation
@@ -177,7 +178,7 @@ class MaxNumBoundingBoxes(ImageLayer):
     def __init__(self, max_number, fill_value=-1, *, bounding_box_format=None, **kwargs):
         super().__init__(**kwargs)
         self.max_number = positive_int("MaxNumBoundingBoxes", "max_number", max_number)
-        self.fill_value = int(fill_value)
+        self.fill_value = int(real("MaxNumBoundingBoxes", "fill_value", fill_value, -1))
         self.bounding_box_format = bounding_box_format
 
     def call(self, data, training=None):
