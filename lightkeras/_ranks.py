@@ -50,9 +50,21 @@ def world() -> int:
 
 
 def gather(value) -> list:
-    """`value` of every process, in their order; every process must ask."""
+    """`value` of every process, in their order; every process must ask.
+
+    Raises:
+        RuntimeError: another process has ended.
+    """
     values = [None] * world()
-    dist.all_gather_object(values, value)
+    try:
+        dist.all_gather_object(values, value)
+    except RuntimeError as error:
+        if "gloo" not in str(error):
+            raise
+        raise RuntimeError(
+            f"Process {rank()} of {world()} waited for the others, and one of them has ended "
+            f"({error}). All have to go on together. Look for the error of that one: it came first."
+        ) from None
     return values
 
 

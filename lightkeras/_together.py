@@ -20,10 +20,11 @@ def agree(caller, batches):
         calls = gather(mine)
     except RuntimeError as error:
         raise RuntimeError(
-            f"{caller}() waited for the other processes, and they did not come ({error}). Its work "
+            f"{caller}() waited for the other processes, and they did not come "
+            f"({error.__context__ or error}). Its work "
             f"is shared, so each process has to call it. Take {caller}() out of "
             "`if rank == 0:`, and leave only the printing in it."
-        ) from error
+        ) from None
     if any(call != mine for call in calls):
         text = ", ".join(f"{who}() of {rows} rows, {steps} batches" for who, rows, steps in calls)
         raise ValueError(

@@ -319,6 +319,25 @@ def test_processes_that_do_different_things_are_told():
     assert "Leave out what divides it by rank" in first[0]
 
 
+def alone_in_the_middle():
+    class Fails(lk.callbacks.Callback):
+        def on_test_batch_begin(self, batch, logs=None):
+            if _ranks.rank() == 1:
+                raise ZeroDivisionError("in the second process")
+
+    try:
+        judged().evaluate(X, Y, batch_size=4, verbose=0, callbacks=[Fails()])
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def test_a_process_that_ends_in_evaluate_is_told_to_the_others():
+    first, second = on_group(2, alone_in_the_middle, timeout=100)
+    assert second == "ZeroDivisionError: in the second process"
+    assert first.startswith("RuntimeError: Process 0 of 2 waited for the others, and one of them")
+    assert first.endswith("Look for the error of that one: it came first.")
+
+
 # ---- training ---------------------------------------------------------------------------------
 
 
