@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lightkeras._graph import ShapeTensor
+from lightkeras._graph import KerasTensor, ShapeTensor
 from lightkeras._tree import flatten
 
 __all__ = ["FAILURES", "InputSpec", "check_input", "explain"]
 
 # What a call that cannot compute raises.
-FAILURES = (RuntimeError, IndexError, TypeError, ValueError, AttributeError)
+FAILURES = (RuntimeError, IndexError, KeyError, TypeError, ValueError, AttributeError)
 
 
 class InputSpec:
@@ -102,26 +102,32 @@ def explain(layer, args, error):
 
     Only the errors of our own layers are about the input. Out of memory is a class of its own.
     """
-    if str(error).endswith("."):  # a sentence already, which torch's and Python's are not
+    if str(error).endswith(".") and _is_sentence(error):
         return
     given = args[0] if args else None
-    if isinstance(given, Tensor):
+    if isinstance(given, (Tensor, KerasTensor)):
         check_input(layer, given.shape)
     leaves = flatten(given)
-    foreign = not layer._is_ours or next(layer.children(), None) is not None
     running = any(type(leaf) is ShapeTensor for leaf in leaves)  # who asked can try otherwise
-    if foreign or running or type(error) not in (*FAILURES, NotImplementedError):
+    if not layer._is_ours or running or type(error) not in (*FAILURES, NotImplementedError):
         return
     shapes = [f"{tuple(t.shape)} {_dtype(t)}" for t in leaves if hasattr(t, "shape")]
     many = isinstance(given, (list, tuple, dict))
     if not shapes or (many and isinstance(layer.input_spec, InputSpec)):
         raise _no_tensor(layer, args, many, bool(shapes)) from None
+    if next(layer.children(), None) is not None:
+        return  # a layer in it failed, which may be the user's
     said = str(error).strip().partition("\n")[0][:200].rstrip(".")
     raise ValueError(
         f"{type(layer).__name__} {layer.name!r} cannot compute with an input of "
         f"{', '.join(shapes[:5])}: {said}. Shapes, dtype and the layer's arguments must go "
         "together. Change one of them."
     ) from error
+
+
+def _is_sentence(error):
+    """Whether Python raised it: torch's own errors may end with a full stop too."""
+    return not isinstance(error, RuntimeError) or " has no " in str(error)
 
 
 def _dtype(tensor):

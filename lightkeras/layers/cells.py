@@ -15,6 +15,7 @@ from lightkeras.layers._recurrent import (
     gru_views,
     plain_views,
 )
+from lightkeras.layers._spec import InputSpec
 
 __all__ = ["GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"]
 
@@ -173,7 +174,7 @@ class StackedRNNCells(Layer):
 
     def __init__(self, cells, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(cells, (list, tuple)) or not cells:
+        if isinstance(cells, (list, tuple)) and not cells:
             raise ValueError(
                 f"StackedRNNCells(cells={cells!r:.60}) holds no cell. A list of at least one is "
                 "accepted. Type for example StackedRNNCells([LSTMCell(32), LSTMCell(32)])."
@@ -181,6 +182,7 @@ class StackedRNNCells(Layer):
         for cell in cells:
             check_cell("StackedRNNCells", cell)
         self.cells = list(cells)
+        self.input_spec = InputSpec(min_ndim=1)
 
     @property
     def state_size(self):

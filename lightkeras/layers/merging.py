@@ -58,7 +58,11 @@ class _Merge(Layer):
         if len(args) != 1 or kwargs:
             return self._general_call(args, kwargs)
         inputs = args[0]
-        if not isinstance(inputs, (list, tuple)) or self.count not in (None, len(inputs)):
+        if (
+            not isinstance(inputs, (list, tuple))
+            or not inputs
+            or self.count not in (None, len(inputs))
+        ):
             raise self._no_list(inputs)
         try:
             if self._direct:

@@ -358,6 +358,7 @@ class SpectralNormalization(Wrapper):
 
     def __init__(self, layer, power_iterations=1, **kwargs):
         super().__init__(layer, **kwargs)
+        self.input_spec = InputSpec(min_ndim=1)
         self.power_iterations = positive_int(
             "SpectralNormalization", "power_iterations", power_iterations
         )

@@ -215,6 +215,7 @@ class RNN(_Recurrent):
         rest = {k: v for k, v in given(locals()).items() if k != "cell"}
         super().__init__(**rest, **kwargs)
         self.cell = cell
+        self.input_spec = InputSpec(ndim=3) if isinstance(cell, Gated) else InputSpec(min_ndim=2)
 
     @property
     def state_size(self):

@@ -9,6 +9,7 @@ import torch
 from lightkeras._registry import serialize
 from lightkeras.layers._inside import build_inside, layers_from
 from lightkeras.layers._layer import Layer
+from lightkeras.layers._spec import InputSpec
 
 __all__ = ["Bidirectional", "TimeDistributed", "Wrapper"]
 
@@ -70,9 +71,13 @@ class TimeDistributed(Wrapper):
     def __init__(self, layer, **kwargs):
         super().__init__(layer, **kwargs)
         self.supports_masking = True
+        self.input_spec = InputSpec()  # one input
 
     def build(self, input_shape):
         super().build(self._step_shape(input_shape))
+
+    def _check_shape(self, shape):
+        self._step_shape(shape)
 
     def _step_shape(self, shape):
         if len(shape) < 3:
@@ -164,7 +169,7 @@ class Bidirectional(Layer):
         for way in (self.forward_layer, self.backward_layer):
             way.zero_output_for_mask = way.return_sequences  # or steps left out would merge
         self.supports_masking = True
-        self.input_spec = layer.input_spec
+        self.input_spec = layer.input_spec or InputSpec()
 
     def _check_pair(self):
         one, other = self.forward_layer, self.backward_layer

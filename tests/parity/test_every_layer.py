@@ -133,7 +133,7 @@ LAYERS = {
     "CategoryEncoding": ((5,), {"output_mode": "multi_hot"}, ids()),
     "Discretization": (([0.0, 1.0],), {}, ROW),
     "Hashing": ((5,), {}, words()),
-    "HashedCrossing": ((5,), {}, (words()[0], words()[1])),
+    "HashedCrossing": ((5,), {}, [words()[0], words()[1]]),
     "IntegerLookup": ((), {"vocabulary": [1, 2]}, ids()),
     "StringLookup": ((), {"vocabulary": ["a", "b"]}, words()),
     "TextVectorization": ((), {"vocabulary": ["a", "b"]}, words()[:, :1]),
@@ -437,7 +437,10 @@ JUNK = {
     "class": Nothing,
 }
 BASE = ("trainable", "name", "dtype", "autocast", "activity_regularizer")
-OWN_CODE = {"Lambda"}  # what it is given is called: the error is that function's
+OWN_CODE = {
+    "Lambda",
+    "TorchModuleWrapper",
+}  # what it is given is called: the error is that function's
 
 
 def arguments(cls):
@@ -476,4 +479,35 @@ def test_junk_is_taken_or_refused_in_a_sentence(name):
             for training in (False, True):
                 call = lambda: called(cls(**{**full, argument: junk}), given, training=training)  # noqa: B023
                 wrong[f"{name}({argument}=<{kind}>), training={training}"] = tried(call)
+    assert {k: v for k, v in wrong.items() if v is not None} == {}
+
+
+INPUTS = {
+    "no axis": torch.tensor(1.0),
+    **{f"{rank} axes": torch.rand(*(2, 3, 4, 5, 6, 7)[:rank]) for rank in range(1, 7)},
+    "no rows": torch.rand(0, 4),
+    "whole numbers": torch.ones(2, 3, dtype=torch.int64),
+    "complex": torch.ones(2, 3, dtype=torch.complex64),
+    "None": None,
+    "text": "x",
+    "number": 3,
+    "list": [],
+    "two": [torch.rand(2, 3), torch.rand(2, 3, 4)],
+    "dict": {"a": torch.rand(2, 3)},
+    "texts": np.array([["a", "b"]]),
+    "symbol": layers.Input((3,)),
+}
+
+
+@pytest.mark.parametrize("name", sorted(LAYERS.keys() - OWN_CODE))
+@pytest.mark.filterwarnings("ignore")
+def test_inputs_are_taken_or_refused_in_a_sentence(name):
+    wrong = {}
+    built = made(OURS, name)
+    called(built, arrays(name))
+    for kind, x in INPUTS.items():
+        if (name, kind) == ("StackedRNNCells", "symbol"):
+            continue  # cells are called by RNN
+        wrong[f"new {name} on {kind}"] = tried(lambda: made(OURS, name)(x))  # noqa: B023
+        wrong[f"built {name} on {kind}"] = tried(lambda: built(x))  # noqa: B023
     assert {k: v for k, v in wrong.items() if v is not None} == {}

@@ -168,7 +168,7 @@ def numbers(layer, data):
     if type(data) is not Text and isinstance(data, torch.Tensor):
         return data
     if not symbolic and not holds_text(data):
-        data = np.asarray(data)
+        data = _array(layer, data)
         if data.dtype.kind == "O" and data.size and isinstance(_first(data), (int, np.integer)):
             data = data.astype("int64")
         if data.dtype.kind in "biuf":
@@ -179,6 +179,20 @@ def numbers(layer, data):
         f"{type(layer).__name__} {layer.name!r} got {shown}. It takes whole numbers. Take a "
         "StringLookup layer for strings."
     )
+
+
+def _array(layer, data):
+    array = None if data is None or isinstance(data, dict) else data
+    try:
+        array = np.asarray(array)
+    except ValueError:  # rows of several lengths
+        array = np.asarray(None)
+    if array.dtype.kind == "O" and not array.ndim:
+        raise TypeError(
+            f"{type(layer).__name__} {layer.name!r} got {type(data).__name__}. It takes one array "
+            "or tensor, or rows of one length. Convert it with np.asarray."
+        )
+    return array
 
 
 def strings(layer, data):
