@@ -572,3 +572,26 @@ def _batches(folder):
         step, rows = line.split()
         found.setdefault(int(step), set()).add(rows)
     return found
+
+
+def stop_at_random(runs, name, folder, whole, count, seed):
+    """R4: SIGTERM or SIGINT at uniformly random moments; a state is saved within 10 seconds.
+
+    Returns:
+        The failures, the number of signals that met a running `fit`, and the longest wait.
+    """
+    chance, failures, met, longest = random.Random(f"{name} {seed}"), [], 0, 0.0
+    number = 0
+    while met < count:
+        number += 1
+        place, told = Path(folder) / str(number), chance.choice([signal.SIGTERM, signal.SIGINT])
+        code, _, wait = runs.once(name, place, False, chance.uniform(0, 1) * whole[1], told)
+        if code == 128 + told:
+            met, longest = met + 1, max(longest, wait)
+            if wait > 10:
+                failures.append(f"{name}, training {number}: saved after {wait:.0f} s")
+        elif code not in (0, -told, 1):  # at its end, or still before `fit`
+            failures.append(f"{name}, training {number}: exit status {code}")
+        ended = result(place) if code == 0 else runs.until_done(name, place, False)
+        failures += _failure(f"{name}, training {number}", whole[0], ended)
+    return failures, met, longest
