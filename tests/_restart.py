@@ -457,7 +457,7 @@ class Runs:
         paths = (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))
         os.environ["PYTHONPATH"] = os.pathsep.join(p for p in paths if p)
         self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(["_restart"])
+        self.context.set_forkserver_preload(["_restart", "_faults"])
         first = self.context.Process(target=int)  # imports: times are to be those of trainings
         first.start()
         first.join()
@@ -492,6 +492,13 @@ class Runs:
         """Start it once more, without a signal; what it ended with."""
         code, _, _ = self.once(workload, folder, save_freq, **given)
         return result(folder) if code == 0 else {"exit code": code, "said": said(folder)}
+
+    def apart(self, function, *args):
+        """Call a function in a process of its own, which has only imported things."""
+        process = self.context.Process(target=function, args=args)
+        process.start()
+        process.join()
+        return process.exitcode
 
     def close(self):
         """End the process that all are forked from."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import os
-import stat
 import struct
 import zlib
 
@@ -34,17 +32,39 @@ _DTYPES = {
 
 
 def write(path, state):
-    """Write a `state_dict` of tensors."""
-    from safetensors.torch import save_file
+    """Write a `state_dict` of tensors.
 
-    plain = lambda t: t.detach().as_subclass(torch.Tensor).cpu().contiguous().clone()  # noqa: E731
+    Not by the package: it writes to a file of its own first, which a killed process leaves behind.
+
+    Raises:
+        TypeError: a tensor has a dtype that the format does not know.
+    """
+    plain = lambda t: t.detach().as_subclass(torch.Tensor).cpu().contiguous()  # noqa: E731
     tensors = {key: plain(tensor) for key, tensor in state.items()}
     # The format has no checksums of its own. Others take no notice of ours.
     crc = {key: zlib.crc32(_bytes_of(tensor)) for key, tensor in tensors.items()}
-    open(path, "wb").close()
-    mode = os.stat(path).st_mode  # what the user's umask gives; safetensors gives the owner alone
-    save_file(tensors, path, {"format": "pt", "crc32": json.dumps(crc)})
-    os.chmod(path, stat.S_IMODE(mode))
+    header, end = {"__metadata__": {"format": "pt", "crc32": json.dumps(crc)}}, 0
+    ordered = sorted(tensors.items(), key=lambda item: -item[1].element_size())  # all aligned
+    for key, tensor in ordered:
+        begin, end = end, end + tensor.nbytes
+        header[key] = {"dtype": _code(key, tensor), "shape": list(tensor.shape)}
+        header[key]["data_offsets"] = [begin, end]
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for _, tensor in ordered:
+            file.write(_bytes_of(tensor))
+
+
+def _code(key, tensor):
+    for code, (dtype, _) in _DTYPES.items():
+        if dtype is tensor.dtype:
+            return code
+    raise TypeError(
+        f"{key} is {tensor.dtype}, which a safetensors file cannot hold here. Accepted are "
+        f"{', '.join(name for _, name in _DTYPES.values())}. Cast it, or save to .weights.h5."
+    )
 
 
 def _bytes_of(tensor):
