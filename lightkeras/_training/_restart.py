@@ -195,13 +195,17 @@ class Restart:
 
     def training_ends(self):
         """Before the callbacks hear of it: what a process killed now would only have to end."""
-        if not self._ended:
+        if not self._ended and self._sound():
             self._save(self.fit.current_epoch, begun=False, finished=True)
         self._end_if(self._agreed())
 
+    def _sound(self):
+        """Whether training came to a good end; after a loss of NaN the last backup is worth more."""
+        return math.isfinite(self.fit.last_logs.get("loss", 0.0))
+
     def training_ended(self):
         """All is done: the next `fit` begins anew."""
-        if self.callback.delete_checkpoint and is_chief():
+        if self.callback.delete_checkpoint and is_chief() and self._sound():
             self.backups.clear()
 
     # ---- saving -------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from lightkeras import _progress, config
@@ -302,6 +302,15 @@ class CallbackList(Callback):
         for callback in self.callbacks:
             with suppress(Exception):  # the error that is on its way is the one to see
                 getattr(callback, "_abort", lambda: None)()
+
+    @contextmanager
+    def _aborting(self):
+        """Inside the `with` block, an error lets the callbacks close what is open."""
+        try:
+            yield
+        except BaseException:
+            self._abort()
+            raise
 
     # ---- the hooks ------------------------------------------------------------------------------
 

@@ -124,7 +124,9 @@ def _state(model):
 
 
 class TerminateOnNaN(Callback):
-    """Stop when the loss of a batch is NaN or infinite.
+    """Stop when the loss of a batch is NaN or infinite, and name the first tensor that is.
+
+    A backup of `BackupAndRestore` is kept then: it holds the last state that was saved before.
 
     Args:
         raise_error: Whether to stop by an error, so that `on_train_end` is not called.
@@ -136,6 +138,18 @@ class TerminateOnNaN(Callback):
     def __init__(self, raise_error=False):
         self.raise_error = raise_error
 
+    def _found(self):
+        """Which weight of the model, or which gradient, is the first that is not finite."""
+        if not hasattr(self.model, "named_parameters"):
+            return ""
+        weights = {n: p.detach() for n, p in self.model.named_parameters()}
+        gradients = {n: p.grad for n, p in self.model.named_parameters() if p.grad is not None}
+        for kind, tensors in (("weights", weights), ("gradients", gradients)):
+            bad = [name for name, t in tensors.items() if not t.isfinite().all()]
+            if bad:
+                return f"{len(bad)} of {len(tensors)} {kind} are not finite, first {bad[0]!r}."
+        return "All weights are finite; it is outputs or targets that are not finite."
+
     def on_batch_end(self, batch, logs=None):
         loss = (logs or {}).get("loss")
         if loss is None or math.isfinite(loss):
@@ -143,7 +157,8 @@ class TerminateOnNaN(Callback):
         if self.raise_error:
             raise RuntimeError(
                 f"The loss of batch {batch} is {float(loss)}. Training cannot go on from there. "
-                "Lower the learning rate, scale the data, or clip gradients: clipnorm=1.0."
+                f"{self._found()} Lower the learning rate, scale the data, or clip gradients: "
+                "clipnorm=1.0."
             )
-        self._say(f"Batch {batch}: the loss is {float(loss)}, training stops")
+        self._say(f"Batch {batch}: the loss is {float(loss)}, training stops. {self._found()}")
         self.model.stop_training = True

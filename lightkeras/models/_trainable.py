@@ -337,7 +337,8 @@ class Trainable(Steps):
             if world() > 1:
                 agree("evaluate", batches)
             group = callback_list(callbacks, self, verbose, steps=batches.steps)
-            logs = self._evaluate(batches, group)
+            with group._aborting():
+                logs = self._evaluate(batches, group)
         return self._flat(logs, return_dict)
 
     def _evaluate(self, batches, group, shows=True):
@@ -386,7 +387,8 @@ class Trainable(Steps):
             if world() > 1:
                 agree("predict", batches)
             group = callback_list(callbacks, self, verbose, steps=batches.steps)
-            outputs = self._predict(batches, group)
+            with group._aborting():
+                outputs = self._predict(batches, group)
         return map_structure(_joined, *outputs)
 
     def _predict(self, batches, group):
