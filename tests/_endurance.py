@@ -208,6 +208,8 @@ def pile_up(folder, count, warm):
     """
     torch.set_num_threads(1)
     os.chdir(folder)
+    Path("temporary").mkdir()
+    tempfile.tempdir = os.path.abspath("temporary")
     x, y = _data()
     sizes = []
     for i in range(warm + count):
@@ -229,6 +231,13 @@ def pile_up(folder, count, warm):
     new = sorted(set(os.listdir(tempfile.gettempdir())) - names)
     slope = float(np.polyfit(*np.array(sizes, dtype=float).T, 1)[0])
     Path("leak.json").write_text(json.dumps({"slope": slope, "files": more, "folders": new}))
+
+
+def too_much(found):
+    """What of a result of `pile_up` is more than a process may grow: 10 KiB a time."""
+    wrong = [f"{found['slope'] / 1024:.1f} KiB a time"] if found["slope"] > 10 * 1024 else []
+    wrong += [f"{found['files']} files are open"] if found["files"] > 0 else []
+    return wrong + [f"{name} is left" for name in found["folders"]]
 
 
 def _resident():

@@ -457,7 +457,7 @@ class Runs:
         paths = (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))
         os.environ["PYTHONPATH"] = os.pathsep.join(p for p in paths if p)
         self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(["_restart", "_faults"])
+        self.context.set_forkserver_preload(["_restart", "_faults", "_endurance"])
         first = self.context.Process(target=int)  # imports: times are to be those of trainings
         first.start()
         first.join()

@@ -200,7 +200,7 @@ class Restart:
         self._end_if(self._agreed())
 
     def _sound(self):
-        """Whether training came to a good end; after a loss of NaN the last backup is worth more."""
+        """Whether training came to a good end; after NaN the last backup is worth more."""
         return math.isfinite(self.fit.last_logs.get("loss", 0.0))
 
     def training_ended(self):

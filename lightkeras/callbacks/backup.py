@@ -19,7 +19,8 @@ class BackupAndRestore(Callback):
     However often the process is killed, on a CPU the end is bit for bit that of a run which was
     not: weights, optimizer, learning rate, random numbers, metrics, History, and the state of all
     callbacks that have `state_dict` and `load_state_dict`. SIGTERM and Ctrl-C save and end the
-    process with status 143 and 130. After a finished `fit` the backup is removed.
+    process with status 143 and 130. After a finished `fit` the backup is removed, unless the loss
+    is NaN or infinite at its end.
 
     Args:
         backup_dir: Folder for the backup, of this training alone; it is made.

@@ -26,7 +26,8 @@ class EarlyStopping(_Monitor):
     Raises:
         ValueError: no such `mode`; before training: `monitor` will not be in the logs.
 
-    NaN is never the best value (in Keras a first NaN is).
+    NaN is never the best value (in Keras a first NaN is), and weights that the last batch of an
+    epoch made NaN or infinite are never the best ones.
 
     >>> stop = EarlyStopping("loss", patience=1)
     >>> stop.model = type("Model", (), {"stop_training": False})()
@@ -85,7 +86,8 @@ class EarlyStopping(_Monitor):
         if current is None or epoch < self.start_from_epoch:
             return
         self.wait += 1
-        if self._is_improvement(current, self.best):
+        better = self._is_improvement(current, self.best)
+        if better and not (self.restore_best_weights and _has_no_numbers(self.model)):
             self.best = current
             self.best_epoch = epoch
             if self.restore_best_weights:
@@ -121,6 +123,11 @@ class EarlyStopping(_Monitor):
 def _state(model):
     """A copy of all weights."""
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def _has_no_numbers(model):
+    """Whether a weight is NaN or infinite."""
+    return hasattr(model, "parameters") and not all(p.isfinite().all() for p in model.parameters())
 
 
 class TerminateOnNaN(Callback):
