@@ -43,7 +43,8 @@ def write(path, state):
     tensors = {key: plain(tensor) for key, tensor in state.items()}
     # The format has no checksums of its own. Others take no notice of ours.
     crc = {key: zlib.crc32(_bytes_of(tensor)) for key, tensor in tensors.items()}
-    header, end = {"__metadata__": {"format": "pt", "crc32": json.dumps(crc)}}, 0
+    header: dict[str, dict] = {"__metadata__": {"format": "pt", "crc32": json.dumps(crc)}}
+    end = 0
     ordered = sorted(tensors.items(), key=lambda item: -item[1].element_size())  # all aligned
     for key, tensor in ordered:
         begin, end = end, end + tensor.nbytes
