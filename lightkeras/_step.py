@@ -6,9 +6,12 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 
 from lightkeras import losses, metrics, optimizers
+from lightkeras._config import _outside
 from lightkeras._registry import did_you_mean
 from lightkeras._tree import flatten
 from lightkeras.metrics._torchmetrics import separate
@@ -84,6 +87,25 @@ class Compiled:
 
     def __getstate__(self):
         return {**self.__dict__, "steps": {}, "taken": {}}  # a copy compiles anew
+
+    def say_plain(self, model, name, reason, limit=""):
+        """Warn, once, that steps are not compiled though that was asked for.
+
+        Args:
+            model: The model.
+            name: What the step is for: "training".
+            reason: Why not, as a part of a sentence.
+            limit: For what they are not, where others are.
+        """
+        if (name, reason) in self.said:
+            return
+        self.said.add((name, reason))
+        warnings.warn(
+            f"The {name} step of {model.name!r} is not compiled{limit}: {reason}. It runs as it "
+            "is, with the same numbers; compiled are tensor operations, and Python's values as they "
+            "were. Change that, or leave jit_compile=True out.",
+            stacklevel=_outside(),
+        )
 
     def steps_taken(self):
         """{kind of step: what is known of its batches}: plain values, for a restart."""

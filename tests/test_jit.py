@@ -689,8 +689,29 @@ def test_a_train_step_of_ones_own_is_never_recorded(interpreted):
         history = model.fit(X, X, epochs=2, batch_size=16, verbose=0).history
         return [*history.values(), model.steps_seen]
 
-    both(steps, make, loss="mse")
+    with pytest.warns(UserWarning, match="has a train_step of its own"):
+        both(steps, make, loss="mse")
     assert not interpreted
+
+
+def test_steps_that_lightning_takes_are_not_compiled(interpreted):
+    def steps(model):
+        given = {"accumulate_grad_batches": 2, "validation_data": (X, X), "batch_size": 16}
+        return [*model.fit(X, X, epochs=2, verbose=0, **given).history.values()]
+
+    with pytest.warns(UserWarning, match="Lightning takes it") as caught:
+        both(steps, autoencoder, loss="mse")
+    assert len(caught) == 1 and len(interpreted) == 1  # of the validation
+
+
+def test_a_model_without_anything_to_train(interpreted):
+    def steps(model):
+        model.trainable = False
+        return [model.train_on_batch(X[:16], X[:16]) for _ in range(3)]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        both(steps, autoencoder, loss="mse")
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,8 @@ def fit(
         steps = _limited(train, trainer)
         limit = trainer.overfit_batches or trainer.limit_train_batches
         group.set_params({**group.params, "steps": shown_steps(steps, limit)})
+        chunk = _steps_at_a_time(model, train, trainer, flags)
+        _say_plain(model, chunk)
         module = Fit(
             model,
             train,
@@ -121,7 +123,7 @@ def fit(
             group,
             trainer,
             validation_freq,
-            _steps_at_a_time(model, train, trainer, flags),
+            chunk,
         )
         trainer.fit_loop.epoch_progress.current.processed = initial_epoch
         trainer.fit_loop.epoch_progress.current.completed = initial_epoch
@@ -249,6 +251,20 @@ def _devices():
 
 def _number(variable):
     return int(os.environ.get(variable) or 1)
+
+
+def _say_plain(model, chunk):
+    """Warn where steps are not compiled though that was asked for."""
+    compiled, reason = model._compiled, None
+    if model._overrides("train_step"):
+        reason = "the model has a train_step of its own"
+    elif chunk == 0:
+        reason = (
+            "Lightning takes it, because of several processes, a torch scheduler, or a flag or "
+            "callback that concerns every step"
+        )
+    if compiled.jit and reason is not None:
+        compiled.say_plain(model, "training", reason)
 
 
 def _steps_at_a_time(model, train, trainer, flags):

@@ -9,14 +9,12 @@ Where a step cannot be compiled it runs as it is, and one warning says why.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import torch
 from torch.optim import optimizer as torch_optimizer
 
 from lightkeras import _ranks, config
-from lightkeras._config import _outside
 from lightkeras._rng import rng_state, set_rng_state
 from lightkeras._tree import flatten, map_structure, pack
 from lightkeras.layers._weights import Weighted
@@ -111,12 +109,16 @@ class _Step:
         self._look()
         if self.failed:
             return self.plain
+        self._get_ready()
         if self.watch is None:
             self.state = self._state()
         self.faces = [t.detach() for t in self.state]
         self.around = self._surroundings()
         self.codes = self.places.setdefault(self.around, {})
         return self
+
+    def _get_ready(self):
+        """What comes before the tensors are looked up."""
 
     def _surroundings(self):
         device = self.faces[0].device.type if self.faces else "cpu"
@@ -313,15 +315,7 @@ class _Step:
         self._say("", reason)
 
     def _say(self, limit, reason):
-        said = self.model._compiled.said
-        if (self.kind, reason) not in said:
-            said.add((self.kind, reason))
-            warnings.warn(
-                f"The {self._name} step of {self.model.name!r} is not compiled{limit}: {reason}. "
-                "It runs as it is, with the same numbers; compiled are tensor operations, and "
-                "Python's values as they were. Change that, or leave jit_compile=True out.",
-                stacklevel=_outside(),
-            )
+        self.model._compiled.say_plain(self.model, self._name, reason, limit)
 
 
 class TrainStep(_Step):
@@ -337,16 +331,14 @@ class TrainStep(_Step):
             return "a hook waits for the optimizer's steps"
         return super()._in_python()
 
-    def begin(self):
-        if self._optimizer._moved():
-            self._optimizer._relink()
-        if super().begin() is not self:
-            return self.plain
+    def _get_ready(self):
+        optimizer = self._optimizer
+        if optimizer._params and optimizer._moved():
+            optimizer._relink()
         # In 64 bits, as Python's floats: near 1 the powers of Adam's betas need them.
-        device = self.state[0].device
+        device = self.parameters[0].device if self.parameters else "cpu"
         self.numbers = list(torch.zeros(2, dtype=torch.float64, device=device).unbind())
         self.gradients = True  # there may be some, of a step as it is
-        return self
 
     def _state(self):
         optimizer = self._optimizer
