@@ -102,8 +102,8 @@ class Compiled:
         self.said.add((name, reason))
         warnings.warn(
             f"The {name} step of {model.name!r} is not compiled{limit}: {reason}. It runs as it "
-            "is, with the same numbers; compiled are tensor operations, and Python's values as they "
-            "were. Change that, or leave jit_compile=True out.",
+            "is, with the same numbers; compiled are tensor operations, and Python's values as "
+            "they were. Change that, or leave jit_compile=True out.",
             stacklevel=_outside(),
         )
 
