@@ -383,13 +383,10 @@ class SpectralNormalization(Wrapper):
         found = (getattr(self.layer, name, None) for name in ("kernel", "embeddings"))
         return next((weight for weight in found if weight is not None), None)
 
-    @property
-    def weights(self):
-        """In Keras's order: the kernel, its estimate, then the rest of the layer inside."""
-        found, kernel = super().weights, self._kernel
-        return found if kernel is None else sorted(found, key=lambda w: w.path != kernel.path)
-
-    variables = weights
+    def _own_weights(self):
+        """The kernel of the layer inside is one too, as in Keras: in its files it stands twice."""
+        own = super()._own_weights()
+        return [self._kernel, *own] if own else own
 
     def call(self, x, training=None):
         if self.training if training is None else training:
