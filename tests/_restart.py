@@ -185,12 +185,13 @@ def py_processes():
 
 def generator():
     def batches():
-        x, y = _arrays()
+        (x, y), own = _arrays(), np.random.default_rng(5)
         while True:
-            for i in range(0, ROWS, BATCH):
-                yield x[i : i + BATCH] + np.random.rand(), y[i : i + BATCH]
+            rows = own.integers(0, ROWS, BATCH)
+            yield x[rows] + np.random.rand(), y[rows]
 
-    return _plain(), {"x": batches(), "steps_per_epoch": 7}
+    # Every second backup is written after the last step of an epoch.
+    return _plain(), {"x": batches(), "steps_per_epoch": 6}
 
 
 class Endless(torch.utils.data.IterableDataset):

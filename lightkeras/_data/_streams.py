@@ -404,6 +404,8 @@ class Stream(Made):
 
     def _read(self, epoch, step):
         """The user's batches of one epoch, from `step` on, where `_running` stands then."""
+        if step == self.steps:  # saved after its last step, and put back
+            return
         _set_epoch(self.loader, epoch)
         running = self._running
         if running is None:
