@@ -109,14 +109,17 @@ class DTypePolicyMap(PathMap, DTypePolicy, metaclass=_ConfigurableMap):
 
     @property
     def name(self):
+        """`map_` and the name of the default policy."""
         return f"map_{self.default_policy.name}"
 
     @property
     def compute_dtype(self):
+        """The dtype that the layer at hand computes in."""
         return (self._here or self.default_policy).compute_dtype
 
     @property
     def variable_dtype(self):
+        """The dtype of the weights of the layer at hand."""
         return (self._here or self.default_policy).variable_dtype
 
     def __repr__(self):

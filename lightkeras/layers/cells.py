@@ -191,6 +191,7 @@ class StackedRNNCells(Layer):
 
     @property
     def output_size(self):
+        """Size of the last cell's output."""
         return output_size(self.cells[-1])
 
     def get_initial_state(self, batch_size=None):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from lightkeras._paths import PathMap
@@ -29,9 +31,10 @@ class _Around(Optimizer):
     def _start_rate(self, learning_rate):
         self.param_groups[0]["lr"] = learning_rate
 
-    def _shares(self, variables):
-        """(inner optimizer, its variables), for all that have some."""
-        raise NotImplementedError
+    # Each kind defines: (inner optimizer, its variables) for all that have some, and the numbers of
+    # its own that come before those of the inner optimizers in a file.
+    _shares: Any
+    _numbers: Any
 
     def build(self, variables):
         """Bind the inner optimizers to their weights."""
@@ -76,10 +79,6 @@ class _Around(Optimizer):
     def _averages(self):
         pairs = [o._averages() for o in self._inner]
         return [p for pair in pairs for p in pair[0]], [a for pair in pairs for a in pair[1]]
-
-    def _numbers(self):
-        """Variables of its own that come before those of the inner optimizers in a file."""
-        raise NotImplementedError
 
     @property
     def variables(self):

@@ -90,7 +90,10 @@ class Iterator(PyDataset):
     next = __next__
 
     def _get_batches_of_transformed_samples(self, index_array):
-        raise NotImplementedError
+        raise TypeError(
+            f"{type(self).__name__} has no _get_batches_of_transformed_samples(index_array). An "
+            "Iterator makes the batch of these rows there. Add that method."
+        )
 
     def _augmented(self, x):
         """One picture, changed at random and standardized."""

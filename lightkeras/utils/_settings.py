@@ -54,12 +54,15 @@ class Config:
         return json.dumps(self._config)
 
     def keys(self):
+        """The names."""
         return self._config.keys()
 
     def values(self):
+        """The values, in the order of the names."""
         return self._config.values()
 
     def items(self):
+        """Pairs of a name and its value."""
         return self._config.items()
 
     def get(self, keyname, value=None):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -100,12 +102,9 @@ class Categorical(Layer):
     def build(self, input_shape=None):
         pass
 
-    def _ids(self, inputs):
-        raise NotImplementedError
-
-    def _depth(self):
-        """Size of the vectors; None where it is not known yet."""
-        raise NotImplementedError
+    # Each kind defines: numbers of the inputs, and the size of vectors, None where it is not known.
+    _ids: Any
+    _depth: Any
 
     def _ids_shape(self, shape):
         return tuple(shape)
