@@ -112,18 +112,22 @@ def measure(name: str, pythons: dict[str, Path], options) -> dict[str, dict[str,
 
 
 def import_times(rounds: int) -> dict[str, dict[str, Any]]:
-    """Seconds of a first import, each in a fresh process; names that load lazily included."""
+    """Seconds of a first import, each in a fresh process, without and with names in use."""
 
     def once(code):
         code = f"import time; t = time.perf_counter(); {code}; print(time.perf_counter() - t)"
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
         return float(subprocess.check_output([sys.executable, "-c", code], env=env))
 
-    ours = "import lightkeras as k; k.Sequential; k.layers.Dense; k.optimizers.Adam"
-    once(ours)
-    pairs = [(once("import torch"), once(ours)) for _ in range(rounds)]
-    first, second = zip(*pairs, strict=True)
-    return {"torch": {"first": list(first)}, "lightkeras": {"first": list(second)}}
+    bare = "import lightkeras as k"
+    used = f"{bare}; k.Sequential; k.layers.Dense; k.optimizers.Adam"
+    once(used)
+    found = [(once("import torch"), once(bare), once(used)) for _ in range(rounds)]
+    torch, first, second = (list(times) for times in zip(*found, strict=True))
+    return {
+        "import": {"torch": {"first": torch}, "lightkeras": {"first": first}},
+        "import, names used": {"torch": {"first": torch}, "lightkeras": {"first": second}},
+    }
 
 
 def layers(rounds: int, threads: int) -> dict[str, dict[str, Any]]:
@@ -233,7 +237,7 @@ def main() -> None:
     results = {}
     for name in names:
         if name == "import":
-            new = {name: import_times(options.rounds)}
+            new = import_times(options.rounds)
         elif name == "layers":
             new = layers(options.rounds, options.threads)
         else:
