@@ -206,9 +206,9 @@ class StackedRNNCells(Layer):
     def call(self, inputs, states, training=None):
         new = []
         for cell, state in zip(self.cells, states, strict=True):
-            state = list(state) if isinstance(state, (list, tuple)) else [state]
-            inputs, state = step(cell, inputs, state)
-            new.append(state)
+            nested = isinstance(state, (list, tuple))
+            inputs, state = step(cell, inputs, list(state) if nested else [state])
+            new.append(state if nested else state[0])  # as it was given
         return inputs, new
 
     @classmethod

@@ -341,3 +341,18 @@ def test_fit_leaves_the_states_of_a_built_model_alone():
     fresh.set_weights(model.get_weights())
     wanted = fresh.layers[0](torch.tensor(X[:4]), initial_state=[kept])
     torch.testing.assert_close(model.layers[0].states[0], wanted.detach())
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_states_of_stacked_cells_come_back_as_they_were_given(packed):
+    """A state alone stays a tensor, one in a list stays in a list; so does a symbolic one."""
+
+    def shapes(k):
+        cell = k.layers.StackedRNNCells([k.layers.GRUCell(3), k.layers.LSTMCell(2)])
+        first = k.Input((3,))
+        states = [[first] if packed else first, [k.Input((2,)), k.Input((2,))]]
+        output, states = cell(k.Input((4,)), states)
+        of = lambda s: [of(t) for t in s] if isinstance(s, (list, tuple)) else tuple(s.shape)
+        return of(output), of(states)
+
+    assert shapes(lk) == shapes(keras)
