@@ -130,7 +130,19 @@ def _listed(shapes):
 
 
 class Add(_Merge):
-    __doc__ = _Merge.__doc__
+    """The sum of its inputs.
+
+    Shape:
+        a list of tensors of one shape -> that shape. An axis of size 1 is repeated, missing axes
+        are put after that of the batch.
+
+    Raises:
+        ValueError: not such a list, or shapes that do not fit together.
+
+    >>> import torch
+    >>> Add()([torch.tensor([[1.0, 2.0]]), torch.tensor([[5.0, 6.0]])]).tolist()[0]
+    [6.0, 8.0]
+    """
 
     def _merge(self, inputs):
         total = inputs[0]
@@ -140,7 +152,20 @@ class Add(_Merge):
 
 
 class Subtract(_Merge):
-    __doc__ = _Merge.__doc__
+    """The first of two inputs less the second.
+
+    Shape:
+        a list of two tensors of one shape -> that shape. An axis of size 1 is repeated, missing
+        axes are put after that of the batch.
+
+    Raises:
+        ValueError: not such a list, or shapes that do not fit together.
+
+    >>> import torch
+    >>> Subtract()([torch.tensor([[1.0, 2.0]]), torch.tensor([[5.0, 6.0]])]).tolist()[0]
+    [-4.0, -4.0]
+    """
+
     count = 2
 
     def _merge(self, inputs):
@@ -148,14 +173,38 @@ class Subtract(_Merge):
 
 
 class Average(Add):
-    __doc__ = _Merge.__doc__
+    """The mean of its inputs.
+
+    Shape:
+        a list of tensors of one shape -> that shape. An axis of size 1 is repeated, missing axes
+        are put after that of the batch.
+
+    Raises:
+        ValueError: not such a list, or shapes that do not fit together.
+
+    >>> import torch
+    >>> Average()([torch.tensor([[1.0, 2.0]]), torch.tensor([[5.0, 6.0]])]).tolist()[0]
+    [3.0, 4.0]
+    """
 
     def _merge(self, inputs):
         return super()._merge(inputs) / len(inputs)
 
 
 class Multiply(_Merge):
-    __doc__ = _Merge.__doc__
+    """The product of its inputs.
+
+    Shape:
+        a list of tensors of one shape -> that shape. An axis of size 1 is repeated, missing axes
+        are put after that of the batch.
+
+    Raises:
+        ValueError: not such a list, or shapes that do not fit together.
+
+    >>> import torch
+    >>> Multiply()([torch.tensor([[1.0, 2.0]]), torch.tensor([[5.0, 6.0]])]).tolist()[0]
+    [5.0, 12.0]
+    """
 
     def _merge(self, inputs):
         # A masked step counts as a factor of 1, or as 0 where it is masked in all inputs.
@@ -183,12 +232,38 @@ class _Extremum(_Merge):
 
 
 class Maximum(_Extremum):
-    __doc__ = _Merge.__doc__
+    """The largest of its inputs, element by element.
+
+    Shape:
+        a list of tensors of one shape -> that shape. An axis of size 1 is repeated, missing axes
+        are put after that of the batch.
+
+    Raises:
+        ValueError: not such a list, or shapes that do not fit together.
+
+    >>> import torch
+    >>> Maximum()([torch.tensor([[1.0, 2.0]]), torch.tensor([[5.0, 6.0]])]).tolist()[0]
+    [5.0, 6.0]
+    """
+
     _pick = staticmethod(torch.maximum)
 
 
 class Minimum(_Extremum):
-    __doc__ = _Merge.__doc__
+    """The smallest of its inputs, element by element.
+
+    Shape:
+        a list of tensors of one shape -> that shape. An axis of size 1 is repeated, missing axes
+        are put after that of the batch.
+
+    Raises:
+        ValueError: not such a list, or shapes that do not fit together.
+
+    >>> import torch
+    >>> Minimum()([torch.tensor([[1.0, 2.0]]), torch.tensor([[5.0, 6.0]])]).tolist()[0]
+    [1.0, 2.0]
+    """
+
     _pick = staticmethod(torch.minimum)
 
 
