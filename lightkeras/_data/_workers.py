@@ -7,6 +7,7 @@ its copy of the dataset gets a class of ours on top; the user's loader and datas
 from __future__ import annotations
 
 import copy
+import multiprocessing
 import os
 import re
 import time
@@ -91,7 +92,7 @@ class Watch:
     def explained(self, error):
         """An error that names the sample; None where `error` is none of the workers'."""
         if isinstance(error, (EOFError, ConnectionError)):
-            error = _end_of_a_worker() or error
+            error = _end_of_a_worker(self.notes[:, _PID].tolist()) or error
         text, notes = str(error), self.notes.tolist()
         raised = re.match(r"Caught \w+ in DataLoader worker process (\d+)", text)
         if raised:
@@ -129,10 +130,17 @@ class Watch:
         )
 
 
-def _end_of_a_worker():
-    """What torch says of a worker's end, by a signal; broken connections are seen before it."""
+def _end_of_a_worker(pids, seconds=5.0):
+    """What torch says of a worker's end by a signal, or that one is gone; None if all are there.
+
+    A broken connection is seen before either, on a busy machine long before.
+    """
+    wanted, end = {pid for pid in pids if pid != _NOTHING}, time.monotonic() + seconds
     try:
-        time.sleep(1)
+        while time.monotonic() < end:
+            if gone := wanted - {child.pid for child in multiprocessing.active_children()}:
+                return RuntimeError(f"DataLoader worker {min(gone)} has ended")
+            time.sleep(0.05)
     except RuntimeError as error:
         return error
     return None
