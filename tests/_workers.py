@@ -82,7 +82,7 @@ def worker_fails(how, method, at, **options):
     return [f"{where}: {what}" for what in found]
 
 
-def still_there(seconds=2.0):
+def still_there(seconds=10.0):
     """Processes of ours that do not end."""
     end = time.monotonic() + seconds
     while multiprocessing.active_children() and time.monotonic() < end:
