@@ -139,7 +139,7 @@ def _end_of_a_worker(pids, seconds=5.0):
     try:
         while time.monotonic() < end:
             if gone := wanted - {child.pid for child in multiprocessing.active_children()}:
-                return RuntimeError(f"DataLoader worker {min(gone)} has ended")
+                return RuntimeError(f"DataLoader workers {sorted(gone)} have ended")
             time.sleep(0.05)
     except RuntimeError as error:
         return error
