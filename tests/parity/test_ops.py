@@ -180,14 +180,18 @@ def test_rearrange(pattern):
     """With all sizes known: Keras takes no others in a graph."""
     x = np.arange(2 * 4 * 6 * 8, dtype="float32").reshape(2, 4, 6, 8)
     sizes = PATTERNS[pattern]
-    compare(pattern, ops.rearrange(x, pattern, **sizes), keras.ops.rearrange(x, pattern, **sizes))
+    compare(
+        f"rearrange {pattern}",
+        ops.rearrange(x, pattern, **sizes),
+        keras.ops.rearrange(x, pattern, **sizes),
+    )
     entry, there = (k.Input(batch_shape=x.shape) for k in (lk, keras))
     ours = lk.Model(entry, ops.rearrange(entry, pattern, **sizes))
     theirs = keras.Model(there, keras.ops.rearrange(there, pattern, **sizes))
     stored = [model_from_json(model.to_json()) for model in (ours, theirs)]
     for model in (ours, *stored, keras.models.model_from_json(ours.to_json())):
         assert tuple(model.output_shape) == tuple(theirs.output_shape)
-        compare(pattern, model(torch.tensor(x)), theirs(x))
+        compare(f"rearrange {pattern}", model(torch.tensor(x)), theirs(x))
 
 
 def test_rearrange_of_unknown_sizes():

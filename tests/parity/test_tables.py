@@ -1,21 +1,15 @@
 """The tables of the other files are whole: every class of Keras, each of its options, in a row."""
 
-import ast
 import inspect
-from collections import Counter
-from pathlib import Path
 
 import keras
 import pytest
 import test_initializers
 import test_losses
 import test_metrics
-import test_ops_numpy
 import test_optimizers
 import test_regularizers
 import test_schedules
-
-from lightkeras.ops import _activations
 
 EVERYWHERE = {"self", "name", "dtype", "kwargs", "args", "reduction", "seed"}
 
@@ -110,20 +104,3 @@ def test_initializers_table():
     assert set(classes(keras.initializers, keras.initializers.Initializer)) <= set(
         test_initializers.NAMES
     )
-
-
-def test_ops_tables():
-    """Each op is called by name in a test, and those of the largest table on two inputs."""
-    files = sorted(Path(__file__).parent.glob("test_ops*.py"))
-    words = set()
-    for node in (n for f in files for n in ast.walk(ast.parse(f.read_text(encoding="utf-8")))):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            words.update(node.value.replace(".", " ").split())
-        elif isinstance(node, ast.Attribute):
-            words.add(node.attr)
-    spaces = (keras.ops, keras.ops.image, keras.ops.linalg, keras.ops.nn, keras.ops.numpy)
-    names = {n for s in spaces for n, op in vars(s).items() if n[0] != "_" and callable(op)}
-    assert names - words - set(_activations.__all__) == set()
-    tables = test_ops_numpy.CASES, test_ops_numpy.MADE, test_ops_numpy.LIKE
-    counts = Counter(row[0] for table in tables for row in table)
-    assert [name for name, n in counts.items() if n < 2] == []
