@@ -60,8 +60,7 @@ class Gated(Layer):
     """Base of the three built-in kinds of recurrence, as layers and as cells.
 
     All steps of all gates are projected by one matrix product; then either torch's fused kernel
-    runs over time, or `_step` in a plain loop: with recurrent dropout, other activations, or where
-    a mask meets states that are asked for.
+    runs over time, or `_step` in a plain loop: with recurrent dropout or other activations.
 
     Args:
         implementation: 1 draws dropout masks for each gate, 2 one for all; with recurrent dropout
@@ -171,8 +170,9 @@ class Gated(Layer):
         one_mask = x_mask is None or len(x_mask) == 1
         if x_mask is not None and one_mask:
             x, x_mask = x * x_mask[0], None
-        inner = return_state and mask is not None and self.state_count > 1
-        if one_mask and h_mask is None and not inner and self._fusible(x):
+        if one_mask and h_mask is None and self._fusible(x):
+            if mask is not None and return_state:
+                x, weights = self._at_rest(x, weights, mask)
             outputs, states = self._fused(x, states, *weights)
             trail = [outputs]
         else:
@@ -182,7 +182,12 @@ class Gated(Layer):
             trail = [torch.stack(steps, 1) if all_steps else None for steps in trail]
         if mask is None:
             return states[0], trail[0], list(states)
-        return _put_back(trail, start, mask, return_sequences)
+        last, outputs, ends = _put_back(trail, start, mask, return_sequences)
+        return last, outputs, [*ends, *states[len(ends) :]]
+
+    def _at_rest(self, x, weights, mask):
+        """What goes into the fused kernel so that states stand still after a row's last step."""
+        return x, weights  # the output of that step is the only state
 
     def _check_shapes(self, x, states, size):
         """torch's kernels do not check: they would read memory that is not theirs."""
@@ -242,6 +247,7 @@ class Gated(Layer):
 
 _TANH = (activations.tanh, torch.tanh)
 _SIGMOID = (activations.sigmoid, torch.sigmoid)
+_SHUT = 1e4  # sigmoid(1e4) is 1 and sigmoid(-1e4) is 0, in half precision, too
 
 
 def _pick(values, index):
@@ -317,6 +323,15 @@ class LSTMBase(Gated):
 
     def _kernel_knows(self):
         return super()._kernel_knows() and self.recurrent_activation in _SIGMOID
+
+    def _at_rest(self, x, weights, mask):
+        """One more input, 1 after a row's last step, shuts its input and opens its forget gate."""
+        w_ih, *others = weights
+        ended = torch.arange(x.shape[1], device=x.device) >= mask.sum(1, keepdim=True)
+        column = w_ih.new_zeros(self.gates, self.units)
+        column[0], column[1] = -_SHUT, _SHUT
+        w_ih = torch.cat((w_ih, column.view(-1, 1)), 1)  # (4 * units, features + 1)
+        return torch.cat((x, ended.unsqueeze(-1).to(x.dtype)), -1), [w_ih, *others]
 
     def _fused(self, x, states, *weights):
         start = tuple(s.unsqueeze(0).contiguous() for s in states)

@@ -18,6 +18,7 @@ from lightkeras import layers
 from lightkeras._registry import reset_names
 
 X = (3, 5, 4)
+ZEROS = torch.zeros(X)
 UNKNOWN = [(None, None, 4)]
 KINDS = ["SimpleRNN", "GRU", "LSTM"]
 RNG = np.random.default_rng(0)
@@ -166,6 +167,98 @@ def test_kernel_and_loop_agree(name, masked):
         results.append([*outputs, x.grad, *(p.grad for p in layer.parameters())])
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b)
+
+
+START = {"SimpleRNN": 1, "GRU": 1, "LSTM": 2}
+MASKED_X = lambda: masked(torch.zeros(X), torch.tensor(MASK))
+# {how it is made and called: (layer from its kind, the call, calls of torch's kernel)}
+IN_C = {
+    "plain": (lambda n: make(n)(OURS), lambda la, n: la(ZEROS), 1),
+    "in training": (
+        lambda n: make(n, dropout=0.5)(OURS),
+        lambda la, n: la(ZEROS, training=True),
+        1,
+    ),
+    "backwards": (lambda n: make(n, go_backwards=True, **BOTH)(OURS), lambda la, n: la(ZEROS), 1),
+    "unroll": (lambda n: make(n, unroll=True)(OURS), lambda la, n: la(ZEROS), 1),
+    "stateful": (lambda n: make(n, stateful=True)(OURS), lambda la, n: (la(ZEROS), la(ZEROS)), 2),
+    "no bias": (lambda n: make(n, use_bias=False)(OURS), lambda la, n: la(ZEROS), 1),
+    "half": (lambda n: make(n, dtype="mixed_bfloat16")(OURS), lambda la, n: la(ZEROS), 1),
+    "mask": (lambda n: make(n)(OURS), lambda la, n: la(MASKED_X()), 1),
+    "mask and states": (lambda n: make(n, **BOTH)(OURS), lambda la, n: la(MASKED_X()), 1),
+    "initial state": (
+        lambda n: make(n)(OURS),
+        lambda la, n: la(ZEROS, initial_state=[torch.ones(3, 6)] * START[n]),
+        1,
+    ),
+    "all at once": (
+        lambda n: make(n, stateful=True, go_backwards=True, **BOTH)(OURS),
+        lambda la, n: la(MASKED_X(), initial_state=[torch.ones(3, 6)] * START[n]),
+        1,
+    ),
+    "bidirectional": (
+        lambda n: layers.Bidirectional(make(n, **BOTH)(OURS)),
+        lambda la, n: la(MASKED_X()),
+        2,
+    ),
+    "cells": (
+        lambda n: layers.RNN([getattr(layers, f"{n}Cell")(6) for _ in range(3)]),
+        lambda la, n: la(ZEROS),
+        3,
+    ),
+    "recurrent dropout": (
+        lambda n: make(n, recurrent_dropout=0.5)(OURS),
+        lambda la, n: (la(ZEROS), la(ZEROS, training=True)),
+        1,  # in inference
+    ),
+    "another activation": (
+        lambda n: make(n, activation="elu")(OURS),
+        lambda la, n: la(ZEROS),
+        0,
+    ),
+}
+
+
+def masked(x, mask):
+    x._keras_mask = mask
+    return x
+
+
+@pytest.mark.parametrize("kind", IN_C)
+@pytest.mark.parametrize("name", KINDS)
+def test_the_fused_kernel_is_used(name, kind, monkeypatch):
+    made, call, wanted = IN_C[kind]
+    layer = made(name)
+    layer.build(X)
+    calls = []
+    for kernel in ("lstm", "gru", "rnn_tanh"):
+        run = getattr(torch._VF, kernel)
+        counted = lambda *args, run=run, kernel=kernel: calls.append(kernel) or run(*args)
+        monkeypatch.setattr(torch._VF, kernel, counted)
+    call(layer, name)
+    assert calls == [{"SimpleRNN": "rnn_tanh", "GRU": "gru", "LSTM": "lstm"}[name]] * wanted
+
+
+def test_no_kernel_has_a_reset_gate_before_the_product(monkeypatch):
+    monkeypatch.setattr(torch._VF, "gru", None)
+    assert layers.GRU(6, reset_after=False)(ZEROS).shape == (3, 6)
+
+
+@pytest.mark.parametrize("policy", ["float32", "float64", "mixed_float16", "mixed_bfloat16"])
+def test_states_stand_still_after_the_last_step(policy):
+    """The kernel of a masked LSTM gives the final states of each row cut to its own steps."""
+    layer = layers.LSTM(6, return_state=True, dtype=policy)
+    x = 30 * torch.randn(4, 7, 4)
+    start = [torch.randn(4, 6), 50 * torch.randn(4, 6)]
+    layer(x)
+    counts = [7, 4, 1, 0]
+    mask = torch.arange(7) < torch.tensor(counts)[:, None]
+    _, *ends = layer(x, initial_state=start, mask=mask)
+    for row, n in enumerate(counts):
+        given = [s[row : row + 1] for s in start]
+        wanted = layer(x[row : row + 1, :n], initial_state=given)[1:] if n else given
+        for end, value in zip(ends, wanted, strict=True):
+            torch.testing.assert_close(end[row : row + 1], value.to(end.dtype))
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -662,7 +755,6 @@ def test_frozen_layers_freeze_what_is_inside(make):
 
 # ---- refusals ------------------------------------------------------------------------------------
 
-ZEROS = torch.zeros(X)
 REFUSALS = [
     (lambda: layers.LSTM(3)(torch.zeros(2, 8)), "shape (2, 8)", "(batch, time, features)"),
     (lambda: layers.GRU(3)(layers.Input((8,))), "shape (None, 8)", "(batch, time, features)"),
