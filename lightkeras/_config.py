@@ -12,10 +12,10 @@ from functools import cache
 from lightkeras._kinds import check_kinds
 from lightkeras._registry import did_you_mean, serialize
 
-__all__ = ["Configurable", "Configured", "arguments", "modernize", "unexpected"]
+__all__ = ["Configurable", "Configured", "arguments", "modernize", "unexpected", "warn_old"]
 
 # ---- old spellings --------------------------------------------------------------------------
-# {class or function: {old argument: new argument, or a function (kwargs, value) -> None}}.
+# {class or function: {old argument: new one, new ones, or a function (kwargs, value) -> None}}.
 # Read only when an argument arrives that the signature does not know.
 
 
@@ -42,6 +42,15 @@ def _feature_by_feature(kwargs, value):
         raise ValueError(
             f"BatchNormalization() got mode={value!r}. It normalizes feature by feature (mode=0). "
             "Type LayerNormalization() for mode=1."
+        )
+
+
+def _words_left_out(kwargs, value):
+    """`Embedding(dropout=0.2)` of Keras 1 left whole words out."""
+    if value:
+        raise ValueError(
+            f"Embedding() got dropout={value!r}, which has gone from Keras. A layer after it does "
+            f"that today. Type SpatialDropout1D({value!r}) behind the Embedding."
         )
 
 
@@ -86,6 +95,13 @@ OLD_NAMES: dict[str, dict] = {
         "init": "embeddings_initializer",
         "W_regularizer": "embeddings_regularizer",
         "W_constraint": "embeddings_constraint",
+        "dropout": _words_left_out,
+    },
+    "_SeparableConv": {
+        "init": ("depthwise_initializer", "pointwise_initializer"),
+        "kernel_initializer": ("depthwise_initializer", "pointwise_initializer"),
+        "kernel_regularizer": ("depthwise_regularizer", "pointwise_regularizer"),
+        "kernel_constraint": ("depthwise_constraint", "pointwise_constraint"),
     },
     "DepthwiseConv2D": {
         "kernel_initializer": "depthwise_initializer",
@@ -120,6 +136,7 @@ OLD_NAMES: dict[str, dict] = {
     "Model": {"input": "inputs", "output": "outputs"},
     "fit": {"nb_epoch": "epochs"},
     "load_data": {"nb_words": "num_words"},
+    "to_categorical": {"nb_classes": "num_classes"},
     "Tokenizer": {"nb_words": "num_words"},
 }
 
@@ -142,9 +159,12 @@ def modernize(families, kwargs, known):
             value = kwargs.pop(old)
             if callable(new):
                 new(kwargs, value)
-            else:
-                kwargs.setdefault(new, value)
-            warn_old(families[0], old, new if isinstance(new, str) else None)
+                warn_old(families[0], old)
+                continue
+            today = (new,) if isinstance(new, str) else new
+            for name in today:
+                kwargs.setdefault(name, value)
+            warn_old(families[0], old, *today)
 
 
 def _in_places_of_today(families, args, kwargs):
@@ -155,12 +175,12 @@ def _in_places_of_today(families, args, kwargs):
     return args
 
 
-def warn_old(owner, old, new=None):
+def warn_old(owner, old, *today):
     """Say once that `old` is an old spelling."""
     if (owner, old) in _warned:
         return
     _warned.add((owner, old))
-    hint = f" Its name today is {new!r}." if new else ""
+    hint = f" Its name today is {' and '.join(map(repr, today))}." if today else ""
     warnings.warn(
         f"{owner}: {old!r} is an old Keras spelling and is translated.{hint}",
         stacklevel=_outside(),

@@ -53,6 +53,7 @@ _PATHS = {
 
 _BY_RANK = "Type Conv1D or Conv2D(..., dilation_rate=2)."
 _MERGED = "Type layers.Concatenate()([a, b]), or Add, Multiply, Average, Maximum, Dot."
+_COSINE = "Type losses.cosine_similarity, or metrics.CosineSimilarity(): its sign is another."
 _KEPT = "It is not needed here: leave the call out."
 # {module: {old name: today's name, or a sentence}}.
 _NAMES = {
@@ -77,6 +78,21 @@ _NAMES = {
         "ThresholdedReLU": "Type layers.ReLU(threshold=1.0).",
         "_Merge": "Derive from layers.Layer, and compute in call(self, inputs).",
         "merge": _MERGED,
+    },
+    "losses": {
+        "cosine": "cosine_similarity",
+        "cosine_proximity": "cosine_similarity",
+        "huber_loss": "huber",
+    },
+    "metrics": {
+        "BCE": "binary_crossentropy",
+        "KLD": "kl_divergence",
+        "bce": "binary_crossentropy",
+        "cosine": _COSINE,
+        "cosine_proximity": _COSINE,
+        "kld": "kl_divergence",
+        "kullback_leibler_divergence": "kl_divergence",
+        "logcosh": "log_cosh",
     },
     "models": {
         "Graph": "Type Model(inputs, outputs).",

@@ -4,6 +4,7 @@ import importlib
 import warnings
 
 import pytest
+import torch
 
 import lightkeras as lk
 from lightkeras import layers
@@ -77,6 +78,12 @@ RENAMED = {
     "regularizers.l1l2": lk.regularizers.L1L2,
     "regularizers.activity_l2": lk.regularizers.L2,
     "initializers.normal": lk.initializers.RandomNormal,
+    "losses.cosine_proximity": lk.losses.cosine_similarity,
+    "losses.huber_loss": lk.losses.huber,
+    "metrics.KLD": lk.losses.kl_divergence,
+    "metrics.kullback_leibler_divergence": lk.losses.kl_divergence,
+    "metrics.logcosh": lk.losses.log_cosh,
+    "metrics.bce": lk.losses.binary_crossentropy,
     "initializers.zero": lk.initializers.Zeros,
 }
 
@@ -99,6 +106,7 @@ GONE = {
     "layers.DenseFeatures": r"utils\.FeatureSpace",
     "layers.TFSMLayer": r"models\.load_model",
     "layers.Dens": r"Did you mean 'Dense'\?",
+    "metrics.cosine_proximity": r"losses\.cosine_similarity, or metrics\.CosineSimilarity\(\)",
     "models.Graph": r"Type Model\(inputs, outputs\)",
     "models.model_from_yaml": r"model_from_json",
     "callbacks.ReduceLRONPlateau": r"Did you mean 'ReduceLROnPlateau'\?",
@@ -133,3 +141,29 @@ def test_old_arguments():
     assert type(dense.depthwise_initializer).__name__ == "Ones"
     with pytest.raises(ValueError, match=r"mode=1\. .*Type LayerNormalization\(\)"):
         layers.BatchNormalization(mode=1)
+    with pytest.raises(ValueError, match=r"dropout=0\.2.*Type SpatialDropout1D\(0\.2\) behind"):
+        layers.Embedding(9, 4, dropout=0.2)
+    assert layers.Embedding(9, 4, dropout=0.0)(torch.zeros(1, 2)).shape == (1, 2, 4)
+
+
+@pytest.mark.parametrize("name", ["init", "kernel_initializer"])
+def test_one_initializer_for_both_kernels(name, monkeypatch):
+    monkeypatch.setattr("lightkeras._config._warned", set())
+    says = f"'{name}' is an old .* 'depthwise_initializer' and 'pointwise_initializer'"
+    with pytest.warns(UserWarning, match=says):
+        layer = layers.SeparableConv2D(3, 2, **{name: "ones"}, pointwise_constraint="non_neg")
+    layer.build((None, 4, 4, 2))
+    assert [w.mean() for w in layer.get_weights()] == [1.0, 1.0, 0.0]
+    assert layer.depthwise_constraint is None
+
+
+def test_one_hot_rows_of_a_dtype(monkeypatch):
+    monkeypatch.setattr("lightkeras._config._warned", set())
+    with pytest.warns(UserWarning, match="to_categorical: 'dtype' is an old Keras spelling"):
+        rows = lk.utils.to_categorical([1, 0], dtype="uint8")
+    assert (rows.dtype, rows.tolist()) == ("uint8", [[0, 1], [1, 0]])
+    assert lk.utils.to_categorical(torch.tensor([1]), 2, dtype="float16").dtype is torch.float16
+    with pytest.warns(UserWarning, match="Its name today is 'num_classes'"):
+        assert lk.utils.to_categorical([1], nb_classes=3).shape == (1, 3)
+    with pytest.raises(TypeError, match=r"'num_class'\. Did you mean 'num_classes'"):
+        lk.utils.to_categorical([1], num_class=3)

@@ -19,7 +19,7 @@ NAMES += ["save_img", "set_random_seed", "to_categorical"]
 @pytest.mark.parametrize("name", NAMES)
 def test_signatures(name):
     ours, theirs = (inspect.signature(getattr(m.utils, name)) for m in (_Ours, keras))
-    assert str(ours) == str(theirs)
+    assert str(ours).replace(", **older", "") == str(theirs)
 
 
 class _Ours:

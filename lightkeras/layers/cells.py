@@ -71,7 +71,21 @@ class _Cell(Gated):
 
 
 class SimpleRNNCell(SimpleRNNBase, _Cell):
-    __doc__ = _Cell.__doc__
+    """One step of `SimpleRNN`.
+
+    The arguments are those of `SimpleRNN`; the dropout masks are those of a sequence and stay until
+    `reset_dropout_mask()`.
+
+    Shape:
+        `(batch, features)` and a list of one `(batch, units)` -> `(batch, units)` and the new list
+
+    >>> import torch
+    >>> cell = SimpleRNNCell(4)
+    >>> y, states = cell(torch.zeros(5, 3), cell.get_initial_state(5))
+    >>> tuple(y.shape), len(states)
+    ((5, 4), 1)
+    """
+
     views = plain_views()
 
     def __init__(
@@ -97,7 +111,21 @@ class SimpleRNNCell(SimpleRNNBase, _Cell):
 
 
 class GRUCell(GRUBase, _Cell):
-    __doc__ = _Cell.__doc__
+    """One step of `GRU`: its state is its output.
+
+    The arguments are those of `GRU`; the dropout masks are those of a sequence and stay until
+    `reset_dropout_mask()`.
+
+    Shape:
+        `(batch, features)` and a list of one `(batch, units)` -> `(batch, units)` and the new list
+
+    >>> import torch
+    >>> cell = GRUCell(4)
+    >>> y, states = cell(torch.zeros(5, 3), cell.get_initial_state(5))
+    >>> tuple(y.shape), len(states)
+    ((5, 4), 1)
+    """
+
     views = gru_views()
 
     def __init__(
@@ -125,7 +153,21 @@ class GRUCell(GRUBase, _Cell):
 
 
 class LSTMCell(LSTMBase, _Cell):
-    __doc__ = _Cell.__doc__
+    """One step of `LSTM`: its states are the output and the memory.
+
+    The arguments are those of `LSTM`; the dropout masks are those of a sequence and stay until
+    `reset_dropout_mask()`.
+
+    Shape:
+        `(batch, features)` and a list of two `(batch, units)` -> `(batch, units)` and the new list
+
+    >>> import torch
+    >>> cell = LSTMCell(4)
+    >>> y, states = cell(torch.zeros(5, 3), cell.get_initial_state(5))
+    >>> tuple(y.shape), len(states)
+    ((5, 4), 2)
+    """
+
     views = plain_views()
 
     def __init__(

@@ -310,9 +310,8 @@ class _OwnCell(_Recurrent):
         return cell
 
 
-class _Builtin(Gated, _OwnCell):
-    __doc__ = f"""Learns sequences: SimpleRNN, GRU, LSTM.
-
+# And those of the three built-in kinds.
+_BUILTIN = f"""\
     The torch parameters are named as in `nn.LSTM`; `layer.cell` is its step, with the same weights.
 
     Args:
@@ -330,17 +329,11 @@ class _Builtin(Gated, _OwnCell):
         seed: Seed of the dropout masks.
         reset_after: Where the reset gate stands: after the matrix product, or before (GRU).
         use_cudnn: False keeps cuDNN out; "auto" and True use it where it can be used.
-{_TIME}
-    Hochreiter and Schmidhuber 1997, "Long short-term memory"; Cho et al. 2014, "Learning phrase
-    representations using RNN encoder-decoder".
+{_TIME}"""
 
-    >>> import torch
-    >>> x = torch.zeros(2, 7, 3)
-    >>> tuple(LSTM(4)(x).shape), tuple(GRU(4, return_sequences=True)(x).shape)
-    ((2, 4), (2, 7, 4))
-    >>> [tuple(t.shape) for t in LSTM(4, return_state=True)(x)]
-    [(2, 4), (2, 4), (2, 4)]
-    """
+
+class _Builtin(Gated, _OwnCell):
+    """Base of SimpleRNN, GRU and LSTM: torch's kernels, and Keras's arguments."""
 
     def __init__(self, use_cudnn="auto", **kwargs):
         super().__init__(**kwargs)
@@ -378,7 +371,16 @@ class _Builtin(Gated, _OwnCell):
 
 
 class SimpleRNN(SimpleRNNBase, _Builtin):
-    __doc__ = _Builtin.__doc__
+    __doc__ = f"""The plain recurrence: the output is the state, h' = activation(x W + h U + b).
+
+{_BUILTIN}
+    Elman 1990, "Finding structure in time".
+
+    >>> import torch
+    >>> tuple(SimpleRNN(4)(torch.zeros(2, 7, 3)).shape)
+    (2, 4)
+    """
+
     views = plain_views("_l0")
     cell_class = SimpleRNNCell
 
@@ -416,7 +418,16 @@ class SimpleRNN(SimpleRNNBase, _Builtin):
 
 
 class GRU(GRUBase, _Builtin):
-    __doc__ = _Builtin.__doc__
+    __doc__ = f"""Learns sequences; an update and a reset gate choose what of the state is replaced.
+
+{_BUILTIN}
+    Cho et al. 2014, "Learning phrase representations using RNN encoder-decoder".
+
+    >>> import torch
+    >>> tuple(GRU(4, return_sequences=True)(torch.zeros(2, 7, 3)).shape)
+    (2, 7, 4)
+    """
+
     views = gru_views("_l0")
     cell_class = GRUCell
 
@@ -452,7 +463,19 @@ class GRU(GRUBase, _Builtin):
 
 
 class LSTM(LSTMBase, _Builtin):
-    __doc__ = _Builtin.__doc__
+    __doc__ = f"""Learns long sequences; three gates guard a second state, the memory.
+
+{_BUILTIN}
+    Hochreiter and Schmidhuber 1997, "Long short-term memory".
+
+    >>> import torch
+    >>> x = torch.zeros(2, 7, 3)
+    >>> tuple(LSTM(4)(x).shape)
+    (2, 4)
+    >>> [tuple(t.shape) for t in LSTM(4, return_state=True)(x)]  # output, h, c
+    [(2, 4), (2, 4), (2, 4)]
+    """
+
     views = plain_views("_l0")
     cell_class = LSTMCell
 

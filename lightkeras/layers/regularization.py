@@ -122,23 +122,9 @@ def _noise_shape(owner, shape):
 
 
 class _SpatialDropout(Dropout):
-    """Dropout of whole feature maps: a channel is zeroed everywhere or nowhere.
-
-    Args:
-        rate: Share of the channels that is zeroed, 0 to 1.
-        data_format: "channels_last" or "channels_first"; that of `config.image_data_format()` by
-            default. (The 1D layer is always channels last and does not take it.)
-        seed: Seed of the layer's own numbers.
-
-    Shape:
-        `(batch, ..., channels)` -> the same
+    """Base of the dropout of whole feature maps: a channel is zeroed everywhere or nowhere.
 
     Tompson et al. 2015, "Efficient object localization using convolutional networks".
-
-    >>> import torch
-    >>> y = SpatialDropout2D(0.5, seed=1)(torch.ones(1, 4, 4, 8), training=True)
-    >>> bool((y == y[:, :1, :1]).all())
-    True
     """
 
     rank = 2
@@ -158,7 +144,21 @@ class _SpatialDropout(Dropout):
 
 
 class SpatialDropout1D(_SpatialDropout):
-    __doc__ = _SpatialDropout.__doc__
+    """Zeroes in training one channel of a sequence at all steps, or at none.
+
+    Args:
+        rate: Share of the channels that is zeroed, 0 to 1.
+        seed: Seed of the layer's own numbers.
+
+    Shape:
+        `(batch, steps, channels)` -> the same
+
+    >>> import torch
+    >>> y = SpatialDropout1D(0.5, seed=1)(torch.ones(1, 4, 8), training=True)
+    >>> bool((y == y[:, :1]).all()), y.unique().tolist()
+    (True, [0.0, 2.0])
+    """
+
     rank = 1
 
     def __init__(self, rate, seed=None, name=None, dtype=None, **kwargs):
@@ -166,11 +166,42 @@ class SpatialDropout1D(_SpatialDropout):
 
 
 class SpatialDropout2D(_SpatialDropout):
-    __doc__ = _SpatialDropout.__doc__
+    """Zeroes in training one channel of an image at all pixels, or at none.
+
+    Args:
+        rate: Share of the channels that is zeroed, 0 to 1.
+        data_format: "channels_last" or "channels_first"; that of `config.image_data_format()` by
+            default.
+        seed: Seed of the layer's own numbers.
+
+    Shape:
+        `(batch, height, width, channels)` -> the same
+
+    >>> import torch
+    >>> y = SpatialDropout2D(0.5, seed=1)(torch.ones(1, 4, 4, 8), training=True)
+    >>> bool((y == y[:, :1, :1]).all()), y.unique().tolist()
+    (True, [0.0, 2.0])
+    """
 
 
 class SpatialDropout3D(_SpatialDropout):
-    __doc__ = _SpatialDropout.__doc__
+    """Zeroes in training one channel of a volume in all places, or at none.
+
+    Args:
+        rate: Share of the channels that is zeroed, 0 to 1.
+        data_format: "channels_last" or "channels_first"; that of `config.image_data_format()` by
+            default.
+        seed: Seed of the layer's own numbers.
+
+    Shape:
+        `(batch, depth, height, width, channels)` -> the same
+
+    >>> import torch
+    >>> y = SpatialDropout3D(0.5, seed=1)(torch.ones(1, 4, 4, 4, 8), training=True)
+    >>> bool((y == y[:, :1, :1, :1]).all()), y.unique().tolist()
+    (True, [0.0, 2.0])
+    """
+
     rank = 3
 
 

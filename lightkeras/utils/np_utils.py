@@ -10,13 +10,14 @@ import operator
 import numpy as np
 import torch
 
+from lightkeras._config import modernize, unexpected, warn_old
 from lightkeras._dtypes import torch_dtype
 from lightkeras.config import epsilon
 
 __all__ = ["normalize", "to_categorical"]
 
 
-def to_categorical(x, num_classes=None):
+def to_categorical(x, num_classes=None, **older):
     """One-hot rows of integer class labels.
 
     Unlike in Keras, a label that is negative, fractional or too large is always an error.
@@ -24,6 +25,7 @@ def to_categorical(x, num_classes=None):
     Args:
         x: Labels `0 .. num_classes - 1`, array-like or a tensor.
         num_classes: Number of classes; the largest label plus one by default.
+        older: `dtype` of Keras 2, to which the rows are cast, and `nb_classes` of Keras 1.
 
     Shape:
         `(...)` or `(..., 1)` -> `(..., num_classes)`, float64 for an array, int64 for a tensor.
@@ -35,6 +37,8 @@ def to_categorical(x, num_classes=None):
     array([[0., 0., 1.],
            [1., 0., 0.]])
     """
+    if older:
+        return _to_categorical_of_old(x, num_classes, **older)
     if num_classes is not None:
         num_classes = _class_count(num_classes)
     labels = _integers(x)
@@ -46,6 +50,17 @@ def to_categorical(x, num_classes=None):
     rows = np.zeros((labels.size, num_classes))
     rows[np.arange(labels.size), labels.reshape(-1)] = 1
     return rows.reshape(*labels.shape, num_classes)
+
+
+def _to_categorical_of_old(x, num_classes, dtype=None, **older):
+    modernize(["to_categorical"], older, {"num_classes"})
+    rows = to_categorical(x, older.pop("num_classes", num_classes))
+    for name in older:
+        raise unexpected("to_categorical", name, ("x", "num_classes"))
+    if dtype is None:
+        return rows
+    warn_old("to_categorical", "dtype")
+    return rows.to(torch_dtype(dtype)) if isinstance(rows, torch.Tensor) else rows.astype(dtype)
 
 
 def normalize(x, axis=-1, order=2):

@@ -247,6 +247,7 @@ def test_no_kernel_has_a_reset_gate_before_the_product(monkeypatch):
 @pytest.mark.parametrize("policy", ["float32", "float64", "mixed_float16", "mixed_bfloat16"])
 def test_states_stand_still_after_the_last_step(policy):
     """The kernel of a masked LSTM gives the final states of each row cut to its own steps."""
+    torch.manual_seed(0)
     layer = layers.LSTM(6, return_state=True, dtype=policy)
     x = 30 * torch.randn(4, 7, 4)
     start = [torch.randn(4, 6), 50 * torch.randn(4, 6)]
@@ -258,7 +259,8 @@ def test_states_stand_still_after_the_last_step(policy):
         given = [s[row : row + 1] for s in start]
         wanted = layer(x[row : row + 1, :n], initial_state=given)[1:] if n else given
         for end, value in zip(ends, wanted, strict=True):
-            torch.testing.assert_close(end[row : row + 1], value.to(end.dtype))
+            close = dict.fromkeys(("atol", "rtol"), 2e-2 if "16" in policy and n else 1e-5)
+            torch.testing.assert_close(end[row : row + 1], value.to(end.dtype), **close)
 
 
 @pytest.mark.parametrize("name", KINDS)
