@@ -12,12 +12,13 @@ import time
 import traceback
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from typing import Any
 
 import torch.distributed as dist
 
 from lightkeras._ranks import rank, world
 
-__all__ = ["end_with_parent", "ending_together", "leave_at_exit"]
+__all__ = ["end_with_parent", "ending_together", "leave_at_exit", "let_others_speak"]
 
 _KEY = "lightkeras/failed"
 _PATIENCE = 2.0  # seconds to wait for the word of a process that has gone
@@ -79,11 +80,32 @@ def _store():
     return dist.distributed_c10d._get_default_store()
 
 
+def let_others_speak():
+    """Have Lightning's observer wait, where a process is gone, before it kills all the others.
+
+    They notice by themselves and say more than that; it is for those which do not.
+    """
+    for thread in _observers():
+        thread._run = _patient(thread, thread._run)
+
+
+def _patient(thread, kill_if_gone):
+    def look():
+        if any(process.poll() for process in thread._child_processes):
+            time.sleep(_GRACE)
+        return thread._run is not look or kill_if_gone()
+
+    return look
+
+
 def _disarm():
     """Keep Lightning's observer from killing this process before it has said why it ends."""
-    for thread in threading.enumerate():
-        if thread.name == "child-process-observer":
-            thread._run = lambda: True  # type: ignore[attr-defined]
+    for thread in _observers():
+        thread._run = lambda: True
+
+
+def _observers() -> list[Any]:
+    return [t for t in threading.enumerate() if t.name == "child-process-observer"]
 
 
 def _end_children(trainer):

@@ -215,7 +215,7 @@ class Fit(LightningModel):
         put_back_ckpt(self)
         put_back_optimizers(self.model, self._saved_optimizers)
         if self.restart is not None:
-            self.restart.listen()
+            self.restart.train_starts()
 
     def on_train_epoch_start(self):
         epoch, restart = self.current_epoch, self.restart

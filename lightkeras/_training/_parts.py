@@ -12,7 +12,7 @@ import torch.distributed as dist
 
 from lightkeras._ranks import gather, rank, sharing, world
 from lightkeras._together import averaged_logs, keep_sums
-from lightkeras._training._failures import end_with_parent, leave_at_exit
+from lightkeras._training._failures import end_with_parent, leave_at_exit, let_others_speak
 from lightkeras._tree import flatten, map_structure
 
 __all__ = ["Parts", "share_gradients"]
@@ -49,6 +49,7 @@ class Parts:
     def begin(self, own_step):
         """Before the first step."""
         end_with_parent()
+        let_others_speak()
         leave_at_exit()
         if own_step:
             self.hooks = share_gradients(self.model, lambda: self.weight)
