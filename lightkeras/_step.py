@@ -12,7 +12,7 @@ import torch
 
 from lightkeras import losses, metrics, optimizers
 from lightkeras._config import _outside
-from lightkeras._registry import did_you_mean
+from lightkeras._outputs import Outputs
 from lightkeras._tree import flatten
 from lightkeras.metrics._torchmetrics import separate
 
@@ -52,7 +52,8 @@ class Compiled:
         self.scheduler = None
         self.optimizer = self._optimizer(optimizer)
         self.loss_mean = LossMean(name="loss")
-        self.parts = None  # one _Part per output, once outputs have been seen
+        self.outputs = None  # their names and places, once they have been seen
+        self.parts = None  # one _Part for each, likewise
         self.named = []  # (name in the logs, metric) of the parts
         self.seen = None  # shapes of x without its rows, for which `shapes` are those of outputs
         self.checked = False  # whether the last layers have been looked at
@@ -134,41 +135,30 @@ class Compiled:
             y, y_pred: A batch of targets and outputs.
         """
         outs = flatten(y_pred)
-        order = self.config["loss"]  # of the losses in what `evaluate` returns: Keras's
-        if isinstance(y_pred, dict):
-            order = order if isinstance(order, dict) else names or list(y_pred)
-            names = sorted(y_pred)
-            self._check_flat(names, outs)
-        named = len(names) == len(outs)
-        if not named:
-            names = [f"output_{i + 1}" for i in range(len(outs))] if len(outs) > 1 else ["output"]
-        targets = _aligned(y, y_pred, names, "y")
+        self.outputs = outputs = Outputs(y_pred, names)
+        targets = outputs.aligned(y, "y")
         spread = {
-            what: _per_output(self.config[what], names, what)
+            what: outputs.spread(self.config[what], what)
             for what in ("loss", "loss_weights", "metrics", "weighted_metrics")
         }
         self.parts = [
-            _Part(name, {k: v[i] for k, v in spread.items()}, targets[i], outs[i], len(outs) > 1)
-            for i, name in enumerate(names)
+            _Part(outputs, i, {k: v[i] for k, v in spread.items()}, targets[i], outs[i])
+            for i in range(len(outs))
         ]
-        self.prefixed = named or len(outs) == 1
-        order = list(order) if isinstance(y_pred, dict) else names
-        with_loss = [p for name in order for p in self.parts if p.name == name]
-        self.named = _named_parts(self.parts, with_loss, named)
+        self.prefixed = outputs.named or len(outs) == 1
+        self.named = _named_parts(self.parts, self._in_order(names, y_pred))
         plain = isinstance(y_pred, torch.Tensor) and (y is None or isinstance(y, torch.Tensor))
         self.single = self.parts[0] if plain else None  # the short way, without trees
-        self.names_out, self.by_name = names, isinstance(y_pred, dict)
         self.shapes = [tuple(t.shape) for t in outs]
 
-    def _check_flat(self, names, outs):
-        """Refuse losses and metrics for a dict of outputs that holds lists or dicts."""
-        given = any(self.config[what] for what in ("loss", "metrics", "weighted_metrics"))
-        if given and len(names) != len(outs):
-            raise ValueError(
-                f"The outputs are a dict of {len(names)} keys ({', '.join(map(str, names))}) that "
-                f"holds {len(outs)} tensors. compile() takes losses and metrics for a dict of "
-                "tensors, or a list of them. Give each output a key of its own."
-            )
+    def _in_order(self, names, y_pred):
+        """The parts as their losses are listed in what `evaluate` returns: as Keras does."""
+        given = self.config["loss"]
+        if not isinstance(y_pred, dict) or (names and not isinstance(given, dict)):
+            return self.parts
+        order = list(given if isinstance(given, dict) else y_pred)
+        order += y_pred.keys() - set(order)
+        return sorted(self.parts, key=lambda part: order.index(part.path[0]))
 
     # ---- the step -----------------------------------------------------------------------------
 
@@ -193,8 +183,8 @@ class Compiled:
         return loss
 
     def _several(self, y, y_pred, w):
-        targets = _aligned(y, y_pred, self.names_out, "y")
-        weights = _aligned(w, y_pred, self.names_out, "sample_weight", spread=True)
+        targets = self.outputs.aligned(y, "y")
+        weights = self.outputs.aligned(w, "sample_weight", spread=True)
         total = None
         for part, true, pred, weight in zip(
             self.parts, targets, flatten(y_pred), weights, strict=True
@@ -218,8 +208,8 @@ class Compiled:
                 for metric in part.weighted_metrics:
                     metric.update_state(y, y_pred, w)
             return
-        targets = _aligned(y, y_pred, self.names_out, "y")
-        weights = _aligned(w, y_pred, self.names_out, "sample_weight", spread=True)
+        targets = self.outputs.aligned(y, "y")
+        weights = self.outputs.aligned(w, "sample_weight", spread=True)
         with torch.no_grad():
             for part, true, pred, weight in zip(
                 self.parts, targets, flatten(y_pred), weights, strict=True
@@ -293,15 +283,18 @@ class CompiledMetrics:
 
 
 class _Part:
-    """Loss, weight and metrics of one output."""
+    """Loss, weight and metrics of output `i`."""
 
-    def __init__(self, name, spec, y, y_pred, several):
-        self.name, self.several = name, several
+    def __init__(self, outputs, i, spec, y, y_pred):
+        self.name, self.path = outputs.names[i], outputs.paths[i]
+        several = len(outputs.paths) > 1
+        self.place = outputs.place(i) if several else ""
+        self.prefix = f"{self.name}_" if several and outputs.named else ""
         y_shape = None if y is None else tuple(y.shape)
         self.shape = shape = tuple(y_pred.shape)
         self.loss = None if spec["loss"] is None else losses.resolve(spec["loss"], y_shape, shape)
         self.weight = spec["loss_weights"]
-        self.loss_mean = LossMean(name=f"{name}_loss")
+        self.loss_mean = LossMean(name=f"{outputs.loss_name(i, self.loss)}_loss")
         self.metrics, self.weighted_metrics = (
             [metrics.resolve(m, self.loss, y_shape, shape) for m in _metrics_in(spec[what])]
             for what in ("metrics", "weighted_metrics")
@@ -313,26 +306,23 @@ def _metrics_in(tree):
     return [m for leaf in flatten(tree) if leaf is not None for m in separate(leaf)]
 
 
-def _named_parts(parts, in_order, named):
+def _named_parts(parts, in_order):
     """(name in the logs, metric) of the outputs' losses, where there are several, and metrics.
 
     Args:
         parts: Of all outputs.
         in_order: The same as their losses are listed.
-        named: Whether the outputs have names; else losses are called by their own.
     """
     found: dict[str, metrics.Metric] = {}
     with_loss = [part for part in in_order if part.loss is not None]
     for part in with_loss if len(with_loss) > 1 else ():
-        name = f"{part.name if named else part.loss.name}_loss"
-        found[_free(name, found)] = part.loss_mean
+        found[_free(part.loss_mean.name, found)] = part.loss_mean
     for what in ("metrics", "weighted_metrics"):
         for part in parts:
-            start = f"{part.name}_" if part.several and named else ""
             for metric in getattr(part, what):
-                name = start + metric.name
+                name = part.prefix + metric.name
                 if name in found and what == "weighted_metrics":
-                    name = f"{start}weighted_{metric.name}"
+                    name = f"{part.prefix}weighted_{metric.name}"
                 found[_free(name, found)] = metric
     return list(found.items())
 
@@ -347,71 +337,3 @@ def _free(name, taken):
 def rows_of(y_pred):
     """Number of rows of a batch of outputs."""
     return y_pred.shape[0] if type(y_pred) is torch.Tensor else flatten(y_pred)[0].shape[0]
-
-
-def _per_output(value, names, what):
-    """What `compile` got for `what`, as a list with an entry for each output.
-
-    Raises:
-        ValueError: there are more entries than outputs, or a key names none.
-    """
-    several = len(names) > 1
-    if isinstance(value, dict):
-        strange = [k for k in value if k not in names]
-        if strange:
-            raise ValueError(
-                f"compile({what}=) has the key {strange[0]!r}, which is no output."
-                f"{did_you_mean(strange[0], names)} The outputs are: {', '.join(names)}."
-            )
-        return [value.get(name) for name in names]
-    if isinstance(value, (list, tuple)) and (several or what in ("loss", "loss_weights")):
-        nested = what in ("metrics", "weighted_metrics") and not any(
-            isinstance(v, (list, tuple, dict)) for v in value
-        )
-        if nested and len(value) != len(names):
-            raise ValueError(
-                f"compile({what}=) has {len(value)} entries for {len(names)} outputs "
-                f"({', '.join(names)}). Several outputs need one entry each. Pass a list of lists, "
-                "or "
-                f"a dict like {{{names[0]!r}: [...]}}."
-            )
-        if len(value) != len(names):
-            raise ValueError(
-                f"compile({what}=) has {len(value)} entries for {len(names)} outputs "
-                f"({', '.join(names)}). The numbers must be equal. Pass one for each, or a dict by "
-                "name."
-            )
-        return list(value)
-    if what in ("metrics", "weighted_metrics") and several and value is not None:
-        return [value] * len(names)
-    return [value] * len(names)
-
-
-def _aligned(y, y_pred, names, what, spread=False):
-    """Targets (or weights) in the order of the outputs.
-
-    Raises:
-        ValueError: their number or their keys do not fit the outputs.
-    """
-    if y is None:
-        return [None] * len(names)
-    if isinstance(y, dict):
-        keys = names if all(n in y for n in names) else sorted(y)
-        unknown = [k for k in y if k not in names]
-        if len(y) != len(names) or (unknown and not isinstance(y_pred, dict) and len(names) > 1):
-            raise ValueError(
-                f"{what} has the keys {', '.join(map(str, y))}, the outputs are {', '.join(names)}."
-                f"{did_you_mean(unknown[0], names) if unknown else ''} Use the names of the "
-                "outputs as keys."
-            )
-        return [y[k] for k in keys]
-    leaves = flatten(y)
-    if len(leaves) == 1 and len(names) > 1 and spread:
-        return leaves * len(names)
-    if len(leaves) != len(names):
-        raise ValueError(
-            f"{what} has {len(leaves)} arrays, the model {len(names)} outputs "
-            f"({', '.join(names)}). "
-            "The numbers must be equal. Pass one array for each output."
-        )
-    return leaves

@@ -263,24 +263,82 @@ def test_outputs_of_a_subclassed_model(case):
     beside(program)
 
 
-@pytest.mark.parametrize("functional", [True, False])
-def test_lists_in_a_dict_of_outputs_can_be_predicted_but_not_compiled(functional):
-    class Net(lk.Model):
+# ---- outputs in dicts of lists and the like ------------------------------------------------------
+
+FORMS = {
+    "list in a dict": lambda p, q, r: {"z": [p, q], "a": r},
+    "dict in a dict": lambda p, q, r: {"z": {"u": p, "v": q}, "a": r},
+    "list in a list": lambda p, q, r: [r, [p, q]],
+    "dict in a list": lambda p, q, r: [r, {"u": p, "v": q}],
+}
+
+
+def heads(k, form, functional, **arguments):
+    layers = [k.layers.Dense(n, name=name) for n, name in ((1, "p"), (2, "q"), (3, "r"))]
+
+    class Heads(k.Model):
         def __init__(self):
             super().__init__()
-            self.heads = [lk.layers.Dense(n) for n in (1, 2, 3)]
+            self.p, self.q, self.r = layers
 
         def call(self, x):
-            p, q, r = (head(x) for head in self.heads)
-            return {"z": [p, q], "a": r}
+            return FORMS[form](self.p(x), self.q(x), self.r(x))
 
-    x = lk.Input((3,))
-    model = lk.Model(x, Net().call(x)) if functional else Net()
-    found = model.predict(X, verbose=0)
-    assert [len(found["z"]), found["a"].shape] == [2, (22, 3)]
-    model.compile("sgd", "mse")
-    with pytest.raises(ValueError, match=r"2 keys \(a, z\) that holds 3 tensors"):
-        model.fit(X, {"z": [P, Q], "a": X}, verbose=0)
+    x = k.Input((3,))
+    model = k.Model(x, FORMS[form](*(layer(x) for layer in layers))) if functional else Heads()
+    model.compile(**{"optimizer": "sgd", "loss": "mse", **arguments})
+    model(X)
+    return seeded(model)
+
+
+OF_FORM = {  # (loss, loss_weights, metrics) of the heads p, q, r: laid out as they are
+    "one for all": lambda lay: {"loss": "mse"},
+    "a list": lambda lay: {"loss": ["mse", "mae", "mse"]},
+    "their form": lambda lay: {"loss": lay("mse", "mae", "mse")},
+    "weights": lambda lay: {"loss": lay("mse", "mae", "mse"), "loss_weights": lay(0.3, 2, 0.1)},
+    "weights in a list": lambda lay: {"loss": lay("mse", "mae", "mse"), "loss_weights": [1, 2, 3]},
+    "metrics": lambda lay: {"metrics": lay(["mae"], ["mse", "mae"], [])},
+    "weighted": lambda lay: {"weighted_metrics": lay(["mae"], ["mse"], ["mae"])},
+}
+
+
+@pytest.mark.parametrize("functional", [True, False])
+@pytest.mark.parametrize("given", OF_FORM)
+@pytest.mark.parametrize("form", FORMS)
+def test_outputs_that_hold_others(form, given, functional):
+    lay = FORMS[form]
+
+    def program(k):
+        found = trained(heads(k, form, functional, **OF_FORM[given](lay)), lay(P, Q, X))
+        if functional:
+            return {**found, "predict": lk.tree.flatten(found["predict"])}
+        losses = {name: v for name, v in found["history"].items() if "m" not in name}
+        return {"losses": losses, "weights": found["weights"]}  # Keras gives others one name
+
+    beside(program)
+
+
+@pytest.mark.parametrize("functional", [True, False])
+def test_what_does_not_fit_outputs_that_hold_others_is_said_with_its_place(functional):
+    def model(**arguments):
+        return heads(lk, "list in a dict", functional, **arguments)
+
+    form = r"\{'z': \[\.\.\., \.\.\.\], 'a': \.\.\.\}"
+    y = {"z": [P, Q], "a": X}
+    for arguments, words in (
+        ({"metrics": ["mae"]}, rf"metrics=\) has another form .* a list of 1.*metrics={form}"),
+        ({"loss": {"z": ["mse"]}}, rf"at \['z'\]: it has a list of 1, .* a list of 2.*{form}"),
+        ({"loss": {"y": "mse"}}, rf"a dict of 'y', .* a dict of 'z', 'a'.*{form}"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            model(**arguments).fit(X, y, verbose=0)
+    for wrong, words in (
+        ({"z": P, "a": X}, rf"y has 2 arrays, .* 3 outputs \(\['a'\], \['z'\]\[0\].*{form}"),
+        ({"z": P, "a": X, "b": Q}, rf"y has 3 arrays, .*{form}"),
+        ({"z": [P, X], "a": X}, r"y\['z'\]\[1\] of shape \(22, 3\)"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            model().fit(X, wrong, verbose=0)
 
 
 def test_losses_of_one_name_are_kept_apart():

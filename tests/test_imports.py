@@ -23,7 +23,7 @@ ROWS = [
     ["__init__"],  # loads the rest lazily
     ["_kinds", "_registry", "_tree", "tree", "_device", "_paths", "_ranks"],
     ["_config", "_dtypes", "_flags", "_progress", "_sampling", "_spatial", "_text", "_variable"],
-    ["dtype_policies", "_graph", "_older"],
+    ["dtype_policies", "_graph", "_older", "_outputs"],
     ["_operation", "activations", "config", "random", "_rng"],
     ["ops"],
     ["utils", "visualization", "_summary", "_traceback"],

@@ -13,7 +13,7 @@ import torch
 from lightkeras import _data, losses
 from lightkeras._config import _outside
 from lightkeras._graph import Function
-from lightkeras._step import _aligned, _per_output
+from lightkeras._outputs import Outputs
 from lightkeras._text import Text, refusal
 from lightkeras._tree import flatten, map_structure
 
@@ -174,13 +174,12 @@ def check_targets(model, batches, names=("x", "y", "sample_weight")):
 
 def _check_parts(model, y, w, shapes, names=("x", "y", "sample_weight"), whole=True):
     compiled = model._compiled
-    outputs = {} if compiled.by_name else None
-    targets = _aligned(y, outputs, compiled.names_out, names[1])
-    weights = _aligned(w, outputs, compiled.names_out, names[2], spread=True)
+    targets = compiled.outputs.aligned(y, names[1])
+    weights = compiled.outputs.aligned(w, names[2], spread=True)
     for part, target, weight, shape in zip(compiled.parts, targets, weights, shapes, strict=True):
         if part.loss is None or not isinstance(target, torch.Tensor):
             continue
-        name = f"{names[1]}[{part.name!r}]" if part.several else names[1]
+        name = names[1] + part.place
         losses.check_targets(part.loss, target, (None, *shape[1:]), name, whole)
         losses.check_sample_weight(part.loss, weight, (len(target), *shape[1:]))
 
@@ -196,9 +195,7 @@ def guard(model, name="y"):
         return None
 
     def look(y):
-        targets = _aligned(
-            y, {} if model._compiled.by_name else None, model._compiled.names_out, name
-        )
+        targets = model._compiled.outputs.aligned(y, name)
         for part, target, n in zip(parts, targets, classes, strict=True):
             if n and isinstance(target, torch.Tensor) and target.device.type == "cpu":
                 low, high = target.aminmax() if target.numel() else (0, 0)
@@ -241,11 +238,9 @@ def check_head(model):
     if model._plan is None or compiled.checked:
         return
     compiled.checked = True
-    names = model._output_keys
-    if len(names) != len(model.outputs):  # lists in a dict: refused when losses are bound
-        return
+    outputs = Outputs(model._plan.outputs, model._output_keys)
     given = {
-        what: _per_output(compiled.config[what], names, what)
+        what: outputs.spread(compiled.config[what], what)
         for what in ("loss", "loss_weights", "metrics", "weighted_metrics")
     }
     for tensor, loss in zip(model.outputs, given["loss"], strict=True):

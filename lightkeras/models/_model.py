@@ -10,7 +10,7 @@ import torch
 from lightkeras import saving
 from lightkeras._graph import KerasTensor, Plan, is_keras_tensor, output_spec
 from lightkeras._registry import did_you_mean, to_snake, unique_name
-from lightkeras._tree import flatten, pack
+from lightkeras._tree import flatten, keys, pack
 from lightkeras.layers import Layer
 from lightkeras.layers._shapes import as_shape, shapes_to_specs
 from lightkeras.layers._weights import Weighted, named, pending
@@ -260,12 +260,12 @@ class Model(Older, Trainable):
 
     @property
     def _output_keys(self):
-        """What the outputs are called in logs and dicts: a dict's keys, or layers, each once."""
+        """What the outputs are called in logs and dicts: a plain dict's keys, or layers, each once."""
         if self._plan is None:
             return []
         outputs = self._plan.outputs
-        if isinstance(outputs, dict):
-            return sorted(outputs)
+        if isinstance(outputs, dict) and len(outputs) == len(flatten(outputs)):
+            return keys(outputs)
         names = []
         for tensor in flatten(outputs):
             name, n = tensor._keras_history[0].name, 1
