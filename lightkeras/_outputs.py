@@ -23,6 +23,7 @@ class Outputs:
         named: Whether anything gave them names; else they are output_1, output_2...
         paths: Keys and indices that lead to each.
         deep: Whether a dict or list of them holds another.
+        judged: Whether each has a loss or a metric: the others need no targets.
 
     >>> Outputs({"z": [1, 2], "a": 3}, ["c", "p", "q"]).paths
     [('a',), ('z', 0), ('z', 1)]
@@ -38,6 +39,7 @@ class Outputs:
         self.named = len(names) == len(self.paths)
         numbered = [f"output_{i + 1}" for i in range(len(self.paths))]
         self.names = names if self.named else numbered if len(numbered) > 1 else ["output"]
+        self.judged = [True] * len(self.paths)
 
     def loss_name(self, i, loss):
         """What the logs call the loss of output `i`."""
@@ -128,18 +130,23 @@ class Outputs:
         if y is None:
             return [None] * len(names)
         if isinstance(y, dict) and not self.deep:
-            wanted = names if all(n in y for n in names) else sorted(y)
+            if len(names) == len(y) == 1:
+                return list(y.values())
+            needed = [n for n, judged in zip(names, self.judged, strict=True) if judged]
             unknown = [k for k in y if k not in names]
-            if len(y) != len(names) or (unknown and not self.by_key and len(names) > 1):
+            if unknown or not all(n in y for n in needed):
                 raise ValueError(
                     f"{what} has the keys {', '.join(map(str, y))}, the outputs are "
                     f"{self._listed()}.{did_you_mean(unknown[0], names) if unknown else ''} Use "
                     "the names of the outputs as keys."
                 )
-            return [y[k] for k in wanted]
+            return [y.get(n) for n in names]
         leaves = flatten(y)
         if len(leaves) == 1 and len(names) > 1 and spread:
             return leaves * len(names)
+        if len(leaves) == sum(self.judged) < len(names):
+            given = iter(leaves)
+            return [next(given) if judged else None for judged in self.judged]
         fits = len(leaves) == len(names)
         if fits and self.deep:
             fits = _paths(y) in (self.paths, [(i,) for i in range(len(leaves))])

@@ -136,11 +136,13 @@ class Compiled:
         """
         outs = flatten(y_pred)
         self.outputs = outputs = Outputs(y_pred, names)
-        targets = outputs.aligned(y, "y")
         spread = {
             what: outputs.spread(self.config[what], what)
             for what in ("loss", "loss_weights", "metrics", "weighted_metrics")
         }
+        judged = zip(*(spread[what] for what in spread if what != "loss_weights"), strict=True)
+        outputs.judged = [any(given) for given in judged]
+        targets = outputs.aligned(y, "y")
         self.parts = [
             _Part(outputs, i, {k: v[i] for k, v in spread.items()}, targets[i], outs[i])
             for i in range(len(outs))

@@ -54,6 +54,11 @@ def two_headed(**arguments):
     return compiled(model, **arguments)
 
 
+def by_key(**arguments):
+    x = lk.Input((4,))
+    return compiled(lk.Model(x, {"b": layers.Dense(1)(x), "a": layers.Dense(1)(x)}), **arguments)
+
+
 class Subclassed(lk.Model):
     def __init__(self):
         super().__init__()

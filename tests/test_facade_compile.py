@@ -211,6 +211,32 @@ def test_what_compile_takes_for_outputs_by_name(form):
     beside(program)
 
 
+UNJUDGED = {  # targets of the outputs that have a loss
+    "a list": ({"loss": ["mse", None]}, [P]),
+    "an array": ({"loss": ["mse", None]}, P),
+    "None for the other": ({"loss": ["mse", None]}, [P, None]),
+    "the second": ({"loss": [None, "mae"]}, [Q]),
+}
+
+
+@pytest.mark.parametrize("case", UNJUDGED)
+def test_outputs_without_a_loss_need_no_targets(case):
+    given, y = UNJUDGED[case]
+
+    def program(k):
+        model = two(k, **given)
+        history = model.fit(X, y, shuffle=False, verbose=0, validation_data=(X, y)).history
+        return history, model.evaluate(X, y, verbose=0), model.get_weights()
+
+    beside(program)
+
+
+def test_targets_by_name_may_leave_out_an_output_without_a_loss():
+    """Keras asks for all of them."""
+    model = two(lk, loss={"p": "mse"})
+    assert model.evaluate(X, {"p": P}, verbose=0) == model.evaluate(X, [P, Q], verbose=0)
+
+
 # ---- several outputs of a subclassed model -------------------------------------------------------
 
 

@@ -20,6 +20,7 @@ from _inputs import (
     X,
     Y,
     binary,
+    by_key,
     classifier,
     compiled,
     dense,
@@ -333,6 +334,8 @@ add("60 one target", lambda: two_headed(loss="mse"), lambda m: fit(m, X, [ONES])
     "2 outputs", "one array for each")  # fmt: skip
 add("60 keys", lambda: two_headed(loss="mse"), lambda m: fit(m, X, {"a": ONES, "bb": ONES}),
     "mean 'b'")  # fmt: skip
+add("60 keys of a dict", lambda: by_key(loss="mse"), lambda m: fit(m, X, {"a": ONES, "bb": ONES}),
+    "keys a, bb, the outputs are a, b", "mean 'b'")  # fmt: skip
 add("60 validation", lambda: two_headed(loss="mse"),
     lambda m: fit(m, X, [ONES, ONES], validation_data=(X, [ONES])), "y_val has 1")  # fmt: skip
 add("13 second output", lambda: two_headed(loss="mse"), lambda m: fit(m, X, [ONES, X]),

@@ -260,7 +260,7 @@ class Model(Older, Trainable):
 
     @property
     def _output_keys(self):
-        """What the outputs are called in logs and dicts: a plain dict's keys, or layers, each once."""
+        """What the logs call the outputs: by a plain dict's keys, or by layers, each once."""
         if self._plan is None:
             return []
         outputs = self._plan.outputs
