@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 
-from lightkeras._older import find_old_paths
+from lightkeras._older import ELSEWHERE, find_old_paths, lacking
 
 __version__ = "0.1.0"
 
@@ -63,17 +63,6 @@ _MODULES = (
     "visualization",
     "wrappers",
 )
-# What Keras has and torch's own world does: said to whoever looks for it here.
-_ELSEWHERE = {
-    "applications": "torchvision.models has these networks with their weights. Type "
-    "layers.TorchModuleWrapper(torchvision.models.resnet50(weights='DEFAULT')).",
-    "distribution": "Lightning lays models out over devices. Type "
-    "model.fit(x, y, devices=2, strategy='fsdp').",
-    "quantizers": "torchao quantises torch modules, and a model is one. Type "
-    "torchao.quantization.quantize_(model, ...).",
-    "export": "torch exports torch modules, and a model is one. Type "
-    "torch.export.export(model, (x,)).",
-}
 __all__ = sorted([*_NAMES, *_MODULES, "__version__", "version"])
 
 
@@ -88,16 +77,12 @@ def __getattr__(name):
     elif name in _MODULES:
         value = importlib.import_module(f"lightkeras.{name}")
     else:
-        raise AttributeError(_lacks(name))
+        from lightkeras._registry import did_you_mean
+
+        hint = f" {ELSEWHERE[name]}" if name in ELSEWHERE else did_you_mean(name, __all__)
+        raise lacking(f"module 'lightkeras' has no attribute {name!r}.{hint}")
     globals()[name] = value
     return value
-
-
-def _lacks(name):
-    from lightkeras._registry import did_you_mean
-
-    hint = f" {_ELSEWHERE[name]}" if name in _ELSEWHERE else did_you_mean(name, __all__)
-    return f"module 'lightkeras' has no attribute {name!r}.{hint}"
 
 
 def __dir__():

@@ -4,21 +4,24 @@
     from lightkeras.layers.core import Dropout              # there is one, without a Dropout
     optimizers.rmsprop                                      # RMSprop
 
-Only a name that was not found comes here: nobody else pays for it.
+Only a name that was not found comes here: nobody else pays for it. Where there is nothing to
+lead to, the error says what was meant.
 """
 
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import sys
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from opcode import opmap
 from types import ModuleType
 
 from lightkeras._config import warn_old
 from lightkeras._registry import did_you_mean
 
-__all__ = ["find_old_paths", "old_names"]
+__all__ = ["ELSEWHERE", "find_old_paths", "lacking", "old_names"]
 
 _ENGINE = ("layers", "models", "utils")
 # Module of older Keras -> where its names are today, the likeliest first.
@@ -35,6 +38,8 @@ _PATHS = {
     "layers.convolutional": ("layers",),
     "layers.core": ("layers",),
     "layers.embeddings": ("layers",),
+    "layers.experimental": ("layers",),
+    "layers.experimental.preprocessing": ("layers",),
     "layers.merge": ("layers",),
     "layers.noise": ("layers",),
     "layers.normalization": ("layers",),
@@ -49,6 +54,18 @@ _PATHS = {
     "utils.data_utils": ("utils",),
     "utils.generic_utils": ("utils",),
     "utils.layer_utils": ("utils", "layers"),
+}
+
+# What Keras has and torch's own world does: said to whoever looks for it here.
+ELSEWHERE = {
+    "applications": "torchvision.models has these networks with their weights. Type "
+    "layers.TorchModuleWrapper(torchvision.models.resnet50(weights='DEFAULT')).",
+    "distribution": "Lightning lays models out over devices. Type "
+    "model.fit(x, y, devices=2, strategy='fsdp').",
+    "quantizers": "torchao quantises torch modules, and a model is one. Type "
+    "torchao.quantization.quantize_(model, ...).",
+    "export": "torch exports torch modules, and a model is one. Type "
+    "torch.export.export(model, (x,)).",
 }
 
 _BY_RANK = "Type Conv1D or Conv2D(..., dilation_rate=2)."
@@ -125,37 +142,60 @@ _NAMES = {
 }
 
 
-def old_names(module):
-    """The `__getattr__` of a public module, which is asked for what the module lacks."""
+def old_names(module, above=()):
+    """The `__getattr__` of a public module, which is asked for what the module lacks.
+
+    Args:
+        module: Its full name.
+        above: {name: module} of what is in it and stands higher than it.
+    """
     place = module.removeprefix("lightkeras.")
 
     def __getattr__(name):
         if name.startswith("__"):
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        if name in above:
+            return getattr(importlib.import_module(f"lightkeras.{above[name]}"), name)
         today = _NAMES.get(place, {}).get(name)
         if today is not None and today.isidentifier():
             warn_old(place, name, today)
             return getattr(sys.modules[module], today)
         if today is None and f"{place}.{name}" in _PATHS:
             return importlib.import_module(f"{module}.{name}")
-        for other in _PATHS.get(place, ()):
-            found = getattr(importlib.import_module(f"lightkeras.{other}"), name, None)
+        known = list(sys.modules[module].__all__)
+        for other in map(importlib.import_module, _places(module)):
+            found = getattr(other, name, None)
             if found is not None:
                 return found
-        known = [n for n in vars(sys.modules[module]) if n[0] != "_"]
+            known += other.__all__
         hint = f" {today}" if today else did_you_mean(name, known)
-        raise AttributeError(f"module {module!r} has no attribute {name!r}.{hint}")
+        raise lacking(f"module {module!r} has no attribute {name!r}.{hint}")
 
     return __getattr__
 
 
+def lacking(message):
+    """The error for a name that a module has not: an AttributeError, or an ImportError.
+
+    Of the former `from module import name` shows no word.
+    """
+    asks = sys._getframe(2)  # above the module's __getattr__
+    imports = asks.f_code.co_code[asks.f_lasti] == opmap["IMPORT_FROM"]
+    return ImportError(message) if imports else AttributeError(message)
+
+
 class _OldPaths(MetaPathFinder, Loader):
-    """Makes the modules of `_PATHS` that have no file: all they have is elsewhere."""
+    """Makes the modules of `_PATHS` that have no file: all they have is elsewhere.
+
+    Of others that are not found either, it says which is meant.
+    """
 
     def find_spec(self, fullname, path=None, target=None):
         package, _, place = fullname.partition(".")
-        if package != "lightkeras" or place not in _PATHS:
+        if package != "lightkeras":
             return None
+        if place not in _PATHS:
+            raise ModuleNotFoundError(_no_module(fullname, path), name=fullname)
         return ModuleSpec(fullname, self, is_package=True)
 
     def create_module(self, spec):
@@ -166,8 +206,17 @@ class _OldPaths(MetaPathFinder, Loader):
         module.__dict__.update(__all__=sorted(set(names)), __getattr__=old_names(module.__name__))
 
 
+def _no_module(fullname, path):
+    parent, _, name = fullname.rpartition(".")
+    files = [module.name for module in pkgutil.iter_modules(path) if module.name[0] != "_"]
+    older = [place.rpartition(".") for place in _PATHS]
+    known = files + [last for first, _, last in older if f"lightkeras.{first}".strip(".") == parent]
+    hint = f" {ELSEWHERE[name]}" if name in ELSEWHERE else did_you_mean(name, known)
+    return f"No module named {fullname!r}.{hint}"
+
+
 def _places(name):
-    return [f"lightkeras.{p}" for p in _PATHS[name.partition(".")[2]]]
+    return [f"lightkeras.{p}" for p in _PATHS.get(name.partition(".")[2], ())]
 
 
 def find_old_paths():

@@ -165,8 +165,8 @@ class Progbar:
             line = "\r" + line + " " * (self._drawn_width - width)
         else:
             line = "".join(text for text, _ in parts)
+        self._drawn_at, self._drawn_width = now, width  # first: writing may be interrupted
         write(line + "\n" * finalize, out)
-        self._drawn_at, self._drawn_width = now, width
 
     def _count(self):
         return f"{self._seen:{len(str(self.target))}d}/{self.target}"

@@ -24,6 +24,7 @@ from lightkeras._dtypes import (
     torch_dtype,
 )
 from lightkeras._graph import is_keras_tensor
+from lightkeras._older import lacking
 from lightkeras._registry import did_you_mean, get_uid
 from lightkeras._variable import State, Weight
 from lightkeras.config import (
@@ -468,4 +469,4 @@ def __getattr__(name):
     advice = (
         _GONE.get(name) or did_you_mean(name, __all__).strip() or "Torch functions take tensors."
     )
-    raise AttributeError(f"lightkeras.backend has no {name!r}. {advice}")
+    raise lacking(f"lightkeras.backend has no {name!r}. {advice}")

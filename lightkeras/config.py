@@ -7,6 +7,7 @@ import os
 import torch
 
 from lightkeras._dtypes import floatx, set_floatx
+from lightkeras._older import old_names
 from lightkeras._registry import allow_code, did_you_mean
 from lightkeras.dtype_policies import dtype_policy, set_dtype_policy
 
@@ -252,3 +253,6 @@ def set_max_steps_per_epoch(max_steps_per_epoch) -> None:
     """Limit the steps of every epoch; None takes the limit away."""
     global _max_steps_per_epoch
     _max_steps_per_epoch = _limit("max_steps_per_epoch", max_steps_per_epoch)
+
+
+__getattr__ = old_names(__name__)

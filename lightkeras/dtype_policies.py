@@ -8,6 +8,7 @@ from abc import ABCMeta
 from lightkeras import _registry
 from lightkeras._config import Configurable, Configured
 from lightkeras._dtypes import dtype_name, floatx
+from lightkeras._older import old_names
 from lightkeras._paths import PathMap
 
 __all__ = [
@@ -211,3 +212,6 @@ def get(identifier):
     if isinstance(identifier, dict):
         return deserialize(identifier)
     return DTypePolicy(identifier if isinstance(identifier, str) else dtype_name(identifier))
+
+
+__getattr__ = old_names(__name__)

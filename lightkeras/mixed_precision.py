@@ -1,5 +1,6 @@
 """Mixed precision: the older names of dtype policies, and the scaling of the loss."""
 
+from lightkeras._older import old_names
 from lightkeras.dtype_policies import DTypePolicy, dtype_policy, set_dtype_policy
 from lightkeras.optimizers import LossScaleOptimizer
 
@@ -16,3 +17,5 @@ __all__ = [
 Policy = DTypePolicy
 global_policy = dtype_policy
 set_global_policy = set_dtype_policy
+
+__getattr__ = old_names(__name__)

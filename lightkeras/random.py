@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from lightkeras._config import Configured
 from lightkeras._device import default_device
 from lightkeras._dtypes import as_tensor, torch_dtype
+from lightkeras._older import old_names
 from lightkeras._registry import unique_name
 
 __all__ = [
@@ -348,3 +349,6 @@ def shuffle(x, axis=0, seed=None):
     x = as_tensor(x)
     order = torch.randperm(x.shape[axis], device=x.device, generator=_generator(seed, x.device))
     return torch.index_select(x, axis, order)
+
+
+__getattr__ = old_names(__name__)

@@ -12,6 +12,7 @@ its own order.
 from __future__ import annotations
 
 from lightkeras import _tree
+from lightkeras._older import old_names
 
 __all__ = [
     "MAP_TO_NONE",
@@ -285,3 +286,6 @@ def map_shape_structure(func, structure):
         return structure
     children = [map_shape_structure(func, child) for _, child in _children(structure)]
     return _tree.rebuilt(structure, children)
+
+
+__getattr__ = old_names(__name__)

@@ -1,6 +1,7 @@
 """Import paths and names of older Keras, as scripts have them, and what is said of those gone."""
 
 import importlib
+import re
 import warnings
 
 import pytest
@@ -64,10 +65,45 @@ def test_the_same_things_stand_there():
     exec("from lightkeras.layers.convolutional import *", everything)
     exec("from lightkeras.layers.embeddings import *", everything)
     assert everything["Embedding"] is layers.Embedding
-    with pytest.raises(ModuleNotFoundError, match=r"lightkeras\.layers\.nothing"):
-        importlib.import_module("lightkeras.layers.nothing")
-    with pytest.raises(ImportError, match="cannot import name 'Dropot'"):
-        exec("from lightkeras.layers.core import Dropot")
+
+
+WRONG = {  # what is typed -> what is said
+    "from lightkeras.layers.core import Dropot": "'Dropot'. Did you mean 'Dropout'?",
+    "from lightkeras.models import Graph": "'Graph'. Type Model(inputs, outputs).",
+    "from lightkeras import layrs": "'layrs'. Did you mean 'layers'?",
+    "from lightkeras.engine.topology import Layr": "'Layr'. Did you mean 'Layer'?",
+    "from lightkeras.ops import matmull": "'matmull'. Did you mean 'matmul'?",
+    "from lightkeras.backend import sqare": "'sqare'. Did you mean 'square'?",
+    "from lightkeras.backend import placeholder": "'placeholder'. Use layers.Input(shape).",
+    "from lightkeras.wrappers import SKLearnClasifier": "Did you mean 'SKLearnClassifier'?",
+    "import lightkeras.laeyrs": "'lightkeras.laeyrs'. Did you mean 'layers'?",
+    "from lightkeras.layers.cor import Dense": "'lightkeras.layers.cor'. Did you mean 'core'?",
+    "import lightkeras.datasets.mnst": "'lightkeras.datasets.mnst'. Did you mean 'mnist'?",
+    "from lightkeras.applications.vgg16 import VGG16": "torchvision.models has these networks",
+    "from lightkeras.export import ExportArchive": "torch.export.export(model, (x,))",
+}
+SAY_NAMES = """activations callbacks config constraints datasets dtype_policies initializers layers
+layers.core losses metrics mixed_precision models ops.image ops.linalg ops.nn ops.numpy optimizers
+optimizers.legacy optimizers.schedules preprocessing preprocessing.image preprocessing.sequence
+preprocessing.text random regularizers saving tree utils utils.np_utils utils.vis_utils
+visualization wrappers.scikit_learn"""
+for _name in SAY_NAMES.split():
+    _known = importlib.import_module(f"lightkeras.{_name}").__all__[0]
+    WRONG[f"from lightkeras.{_name} import {_known}x"] = "Did you mean '"
+
+
+@pytest.mark.parametrize("typed", WRONG)
+def test_a_wrong_name_is_answered_where_it_is_imported(typed):
+    """Python itself would say of `from module import name` only that it cannot."""
+    with pytest.raises(ImportError, match=re.escape(WRONG[typed])):
+        exec(typed)
+    if typed.startswith("from"):
+        path, name = typed[len("from ") :].split(" import ")
+        try:
+            module = importlib.import_module(path)
+        except ModuleNotFoundError:
+            return
+        assert not hasattr(module, name)  # for which it must be an AttributeError
 
 
 RENAMED = {

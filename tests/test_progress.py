@@ -234,6 +234,20 @@ def test_an_interrupted_line_is_left(clock):
     assert out.getvalue().count("\n") == 1
 
 
+def test_a_line_interrupted_while_it_is_written_is_left_too(clock):
+    class Interrupting(Terminal):
+        def flush(self):
+            if self.getvalue().count("\r") == 1 and "\n" not in self.getvalue():
+                raise KeyboardInterrupt
+
+    out = Interrupting()
+    progress = Progress(1, 1, 10, out)
+    with pytest.raises(KeyboardInterrupt):
+        progress.step(1)
+    progress.close()
+    assert out.getvalue().endswith("\n")
+
+
 def test_a_line_longer_than_the_terminal_is_cut_until_it_is_finished(clock, monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
     out = Terminal()

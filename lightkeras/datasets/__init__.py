@@ -11,6 +11,7 @@ Files are looked for in `$LIGHTKERAS_HOME/datasets`, then in `$LIGHTKERAS_HOME` 
 `digits` is part of the package.
 """
 
+from lightkeras._older import old_names
 from lightkeras.datasets import (
     boston_housing,
     california_housing,
@@ -34,3 +35,5 @@ __all__ = [
     "mnist",
     "reuters",
 ]
+
+__getattr__ = old_names(__name__)

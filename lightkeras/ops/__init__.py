@@ -12,6 +12,7 @@ tensor([1.5000, 2.5000])
 
 from __future__ import annotations
 
+from lightkeras._older import lacking
 from lightkeras._registry import did_you_mean
 from lightkeras.ops import _math, _rearrange, core, image, linalg, nn, numpy
 from lightkeras.ops._math import *  # noqa: F403
@@ -34,7 +35,7 @@ __all__ += [
 
 
 def __getattr__(name):
-    raise AttributeError(
+    raise lacking(
         f"lightkeras.ops has no {name!r}.{did_you_mean(name, __all__)} Torch functions take the "
         "same tensors, symbolic ones too."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from lightkeras._older import old_names
 from lightkeras._registry import unknown
 from lightkeras._sampling import RESIZE_MODES, fitted
 from lightkeras._sampling import resize as resized
@@ -420,3 +421,6 @@ def ssim(
     squares = mean_a**2 + mean_b**2
     values = (alike / ((squares + c1) * (aa + bb - squares + c2))).mean((1, 2, 3))
     return (values if ndim == 4 else values[0]).to(image1.dtype)
+
+
+__getattr__ = old_names(__name__)

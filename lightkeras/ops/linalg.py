@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from lightkeras._older import old_names
 from lightkeras._registry import unknown
 from lightkeras.ops._op import family, floating
 
@@ -318,3 +319,6 @@ def jvp(fun, primals, tangents, has_aux=False):
     (tensor(9.), tensor(6.))
     """
     return torch.func.jvp(fun, tuple(primals), tuple(tangents), has_aux=has_aux)
+
+
+__getattr__ = old_names(__name__)

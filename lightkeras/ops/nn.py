@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from lightkeras._older import old_names
 from lightkeras.ops import _activations, _attention, _classes, _ctc, _normalization, _windows
 from lightkeras.ops._activations import *  # noqa: F403
 from lightkeras.ops._attention import *  # noqa: F403
@@ -34,3 +35,6 @@ def polar(abs_, angle):
     tensor([2.+0.j])
     """
     return torch.polar(abs_, angle)
+
+
+__getattr__ = old_names(__name__)

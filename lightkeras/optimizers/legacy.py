@@ -4,6 +4,7 @@ Keras 3 has only an error there. The older classes followed the same formulas, a
 `decay` are understood everywhere.
 """
 
+from lightkeras._older import old_names
 from lightkeras.optimizers._adam import Adam, Adamax, Nadam
 from lightkeras.optimizers._adaptive import Adadelta, Adagrad, Ftrl, RMSprop
 from lightkeras.optimizers._optimizer import Optimizer
@@ -20,3 +21,5 @@ __all__ = [
     "Optimizer",
     "RMSprop",
 ]
+
+__getattr__ = old_names(__name__)

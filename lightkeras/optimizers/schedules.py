@@ -17,6 +17,7 @@ import torch
 
 from lightkeras._config import Configured
 from lightkeras._kinds import FLAG, FROM_0, NUMBER, NUMBERS, POSITIVE, TEXT
+from lightkeras._older import old_names
 from lightkeras._registry import Table
 
 __all__ = [
@@ -393,3 +394,6 @@ def deserialize(config, custom_objects=None):
         ValueError: no schedule is called so.
     """
     return _table.deserialize(config, custom_objects)
+
+
+__getattr__ = old_names(__name__)

@@ -1,5 +1,6 @@
 """Raw sequences, texts and images into arrays and data sets."""
 
+from lightkeras._older import old_names
 from lightkeras.preprocessing import image, sequence, text
 from lightkeras.utils import (
     image_dataset_from_directory,
@@ -15,3 +16,5 @@ __all__ = [
     "text_dataset_from_directory",
     "timeseries_dataset_from_array",
 ]
+
+__getattr__ = old_names(__name__)

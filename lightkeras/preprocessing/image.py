@@ -1,5 +1,6 @@
 """Pictures: files, PIL images and arrays, and the ways of Keras 1 and 2 to change them."""
 
+from lightkeras._older import old_names
 from lightkeras.preprocessing._affine import (
     apply_affine_transform,
     apply_brightness_shift,
@@ -42,3 +43,5 @@ __all__ = [
     "save_img",
     "smart_resize",
 ]
+
+__getattr__ = old_names(__name__)

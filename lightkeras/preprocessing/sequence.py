@@ -7,6 +7,7 @@ import random
 
 import numpy as np
 
+from lightkeras._older import old_names
 from lightkeras.utils import PyDataset, pad_sequences
 
 __all__ = ["TimeseriesGenerator", "make_sampling_table", "pad_sequences", "skipgrams"]
@@ -170,3 +171,6 @@ def skipgrams(
             random.seed(seed)
             random.shuffle(items)
     return pairs, labels
+
+
+__getattr__ = old_names(__name__)

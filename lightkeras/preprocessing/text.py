@@ -9,6 +9,7 @@ from collections import Counter, OrderedDict, defaultdict
 import numpy as np
 
 from lightkeras._config import Configurable
+from lightkeras._older import old_names
 from lightkeras._registry import unknown
 
 __all__ = [
@@ -271,3 +272,6 @@ def tokenizer_from_json(json_string):
         numbered = name.startswith("index")  # JSON's keys are strings
         setattr(tokenizer, name, {int(k) if numbered else k: v for k, v in table.items()})
     return tokenizer
+
+
+__getattr__ = old_names(__name__)

@@ -1,5 +1,6 @@
 """Models and weights in files; objects as configs."""
 
+from lightkeras._older import old_names
 from lightkeras._registry import (
     custom_object_scope,
     get_custom_objects,
@@ -29,3 +30,5 @@ __all__ = [
 ]
 
 CustomObjectScope = custom_object_scope
+
+__getattr__ = old_names(__name__)

@@ -1,7 +1,5 @@
 """Helpers around training: labels, images, files, seeds."""
 
-import importlib
-
 from lightkeras._dtypes import dtype_name as standardize_dtype
 from lightkeras._flags import trainer_flags
 from lightkeras._graph import get_source_inputs, is_keras_tensor
@@ -97,15 +95,4 @@ _ABOVE = {
     "serialize_keras_object": "saving",
 }
 
-
-_old_names = old_names(__name__)
-
-
-def __getattr__(name):
-    if name not in _ABOVE:
-        return _old_names(name)
-    return getattr(importlib.import_module(f"lightkeras.{_ABOVE[name]}"), name)
-
-
-def __dir__():
-    return __all__
+__getattr__ = old_names(__name__, _ABOVE)

@@ -12,6 +12,7 @@ import torch
 
 from lightkeras._config import modernize, unexpected, warn_old
 from lightkeras._dtypes import torch_dtype
+from lightkeras._older import old_names
 from lightkeras.config import epsilon
 
 __all__ = ["normalize", "to_categorical"]
@@ -176,3 +177,6 @@ def _first(wrong):
     wrong = wrong.cpu().numpy() if isinstance(wrong, torch.Tensor) else np.asarray(wrong)
     index = tuple(int(i) for i in np.unravel_index(wrong.argmax(), wrong.shape))
     return index[0] if len(index) == 1 else index
+
+
+__getattr__ = old_names(__name__)

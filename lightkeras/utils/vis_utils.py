@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 
+from lightkeras._older import old_names
 from lightkeras.utils._diagram import diagram_of
 from lightkeras.utils._dot import Dot
 
@@ -148,3 +149,6 @@ def _shown_in_notebook(to_file, ending):
     if get_ipython() is None:
         return None
     return display.SVG(to_file) if ending == "svg" else display.Image(filename=to_file)
+
+
+__getattr__ = old_names(__name__)

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import importlib
 
+from lightkeras._older import lacking
+from lightkeras._registry import did_you_mean
+
 __all__ = ["SKLearnClassifier", "SKLearnRegressor", "SKLearnTransformer"]
 
 
@@ -14,7 +17,8 @@ def __getattr__(name):
     if name == "scikit_learn":  # of Keras 2
         return importlib.import_module("lightkeras.wrappers.scikit_learn")
     if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        hint = did_you_mean(name, __all__)
+        raise lacking(f"module {__name__!r} has no attribute {name!r}.{hint}")
     return getattr(importlib.import_module("lightkeras.wrappers._estimators"), name)
 
 

@@ -10,6 +10,7 @@ import inspect
 import numpy as np
 
 from lightkeras._config import unexpected
+from lightkeras._older import old_names
 from lightkeras.models import Model
 from lightkeras.wrappers._sklearn import (
     BaseEstimator,
@@ -135,3 +136,6 @@ class KerasRegressor(RegressorMixin, _Built):
 
 def _name_of(loss):
     return loss if isinstance(loss, str) else getattr(loss, "name", getattr(loss, "__name__", ""))
+
+
+__getattr__ = old_names(__name__)

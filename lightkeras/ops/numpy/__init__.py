@@ -7,6 +7,7 @@ tensor([1.5000, 2.5000])
 
 from __future__ import annotations
 
+from lightkeras._older import old_names
 from lightkeras.ops.numpy import (
     _creation,
     _elementwise,
@@ -36,3 +37,5 @@ __all__ = [
     *_reductions.__all__,
     *_shaping.__all__,
 ]
+
+__getattr__ = old_names(__name__)
