@@ -94,7 +94,7 @@ class Layer(Weighted, metaclass=Configurable):
     _makes_mask = False  # compute_mask() gives one even where the input has none
     # (place, name) of those arguments of call() that have a mask of their own
     _masked_names: tuple[tuple[int, str], ...] = ()
-    _holds_wider = False  # a layer in it computes in more bits on purpose: outputs stay as they are
+    _holds_wider = False  # a layer in it has a float type of its own: outputs stay as they are
     _casts_ints = False  # integer inputs become the compute dtype (layers with weights do this)
     _takes_text = False  # strings may go in
     _is_ours = True  # what fails in it is about the input: see `explain`
@@ -440,10 +440,12 @@ class Layer(Weighted, metaclass=Configurable):
         )
 
     def _widens(self):
-        """Whether a layer in it computes in more bits, on purpose."""
-        inside = [m._dtype_in for m in self._layers if isinstance(m, Layer)]
-        size = self._dtype_in.itemsize
-        return any(d.is_floating_point and d.itemsize > size for d in inside)
+        """Whether a layer in it computes in another float type, on purpose."""
+        inside = [m for m in self._layers if isinstance(m, Layer)]
+        others = {m.compute_dtype for m in inside} - {self.compute_dtype}
+        return any(torch_dtype(d).is_floating_point for d in others) or any(
+            m._widens() for m in inside
+        )
 
     def build_from_config(self, config):
         """Build with the shapes that `get_build_config` gave."""

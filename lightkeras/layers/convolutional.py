@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from lightkeras._older import old_names
 from lightkeras._spatial import conv1d, conv1d_transpose, transposed_crops, tuple_of
 from lightkeras.layers._convolution import _Conv
-from lightkeras.layers._views import Permuted
+from lightkeras.layers._views import BoundView, Permuted
 from lightkeras.layers.core import positive_int
 
 __all__ = [
@@ -115,6 +115,26 @@ class _PlainConv(_Conv):
             )
         self._add("kernel", (*self.kernel_size, channels // self.groups, self.filters), "kernel")
         self._add_bias(self.filters)
+
+    def __init_subclass__(cls, **kwargs):
+        own = cls.__dict__
+        if "convolution_op" in own and "call" not in own:
+            cls.call = cls._call_by_op
+        super().__init_subclass__(**kwargs)
+
+    def convolution_op(self, inputs, kernel):
+        """The convolution alone, with a kernel in Keras's layout: for subclasses to override."""
+        x = inputs.permute(self._to_first) if self._last else inputs
+        kernel = kernel.value if isinstance(kernel, BoundView) else kernel
+        x = self._convolve(x, self.views[0].to_torch(kernel), None)
+        return x.permute(self._to_last) if self._last else x
+
+    def _call_by_op(self, inputs):
+        """What a subclass with a `convolution_op` of its own computes."""
+        x = self.convolution_op(inputs, self.kernel)
+        if self.use_bias:
+            x = x + (self.bias if self._last else self.bias.view(-1, *[1] * self.rank))
+        return self.activation(x)
 
 
 class Conv1D(_PlainConv):

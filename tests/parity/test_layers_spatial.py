@@ -13,7 +13,8 @@ import pytest
 import torch
 from _layers import check, check_signature
 
-from lightkeras import layers
+import lightkeras
+from lightkeras import layers, ops
 from lightkeras._spatial import _crops, same_padding
 
 SHAPES = {1: (2, 9, 4), 2: (2, 7, 8, 4), 3: (2, 5, 4, 6, 4)}
@@ -599,3 +600,48 @@ def test_feature_maps_get_none(shape):
         warnings.simplefilter("error")
         layers.Conv2D(2, 1)(layers.Input(shape))
         layers.Conv2D(2, 1, data_format="channels_first")(layers.Input((1, 28, 28)))
+
+
+# ---- a convolution of one's own -----------------------------------------------------------------
+
+
+def standardized(k, rank):
+    """A convolution whose kernels have mean 0 and variance 1."""
+    base, o = getattr(k.layers, f"Conv{rank}D"), keras.ops if k is keras else ops
+
+    class Standardized(base):
+        def convolution_op(self, inputs, kernel):
+            mean, variance = o.moments(kernel, tuple(range(rank + 1)), keepdims=True)
+            return super().convolution_op(inputs, (kernel - mean) / o.sqrt(variance + 1e-5))
+
+    return Standardized
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("rank", [2, 3])
+@pytest.mark.parametrize(
+    "kwargs", [{"padding": "same", "activation": "relu"}, {"use_bias": False, "strides": 2}]
+)
+def test_an_operation_of_ones_own(rank, data_format, kwargs):
+    kwargs = {**kwargs, "data_format": data_format, "bias_initializer": "ones"}
+    check(lambda k: standardized(k, rank)(4, 3, **kwargs), (2, *(6,) * (rank + 1)), config=False)
+
+
+def test_an_operation_that_was_not_overridden_is_the_same():
+    layer, x = layers.Conv2D(3, 2, use_bias=False, padding="same"), torch.randn(2, 5, 6, 4)
+    y = layer(x)
+    assert torch.equal(layer.convolution_op(x, layer.kernel), y)
+    assert type(layer).call is layers.Conv3D.call
+
+
+def test_an_operation_of_ones_own_in_one_axis():
+    """Keras's Conv1D passes it over."""
+    layer = standardized(lightkeras, 1)(3, 2, padding="causal", use_bias=False)
+    x = torch.randn(2, 5, 4)
+    y = layer(x)
+    plain = layers.Conv1D(3, 2, padding="causal", use_bias=False)
+    plain.build(x.shape)
+    kernel = layer.kernel.value
+    mean, variance = kernel.mean((0, 1)), kernel.var((0, 1), correction=0)
+    plain.set_weights([(kernel - mean) / (variance + 1e-5).sqrt()])
+    torch.testing.assert_close(plain(x), y)
