@@ -72,7 +72,10 @@ class Reshape(Layer):
         return (input_shape[0], *self._sample_shape(tuple(input_shape[1:])))
 
     def compute_output_spec(self, x):
-        return KerasTensor(self.compute_output_shape(x.shape), x.dtype)
+        cast = self.autocast and "float" in x.dtype
+        return KerasTensor(
+            self.compute_output_shape(x.shape), self.compute_dtype if cast else x.dtype
+        )
 
     def _sample_shape(self, sample):
         """`target_shape` with -1 replaced, for samples of a shape in which None is unknown."""

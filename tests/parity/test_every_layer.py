@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from _inputs import raised_by_us
-from _layers import OURS, _close, check, check_weights
+from _layers import OURS, _close, _tree, check, check_weights
 
 import lightkeras
 from lightkeras import layers
@@ -324,6 +324,14 @@ def test_policies(name, policy):
         assert b.dtype == a.dtype
         tolerance = 5e-2 if "bfloat16" in policy else 1e-2
         np.testing.assert_allclose(numbers(b), numbers(a), rtol=tolerance, atol=tolerance)
+    if name in ("TorchModuleWrapper", "TimeDistributed"):  # it says its own dtype, as Keras's does
+        return
+    symbols = [
+        _tree(lambda a: layers.Input(a.shape[1:], dtype=str(a.dtype)), a) for a in arrays(name)
+    ]
+    outputs = keras.tree.flatten(made(OURS, name, dtype=policy, **HALF.get(name, {}))(*symbols))
+    kinds = [str(b.dtype).removeprefix("torch.") for b in found]
+    assert [y.dtype for y in outputs] == kinds
 
 
 def wide(k):
