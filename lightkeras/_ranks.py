@@ -62,8 +62,8 @@ def gather(value) -> list:
         if "gloo" not in str(error):
             raise
         raise RuntimeError(
-            f"Process {rank()} of {world()} waited for the others, and one of them has ended "
-            f"({error}). All have to go on together. Look for the error of that one: it came first."
+            f"Process {rank()} of {world()} waited for the others, and one of them has ended. "
+            "All have to go on together. Look for the error of that one: it came first."
         ) from None
     return values
 

@@ -18,12 +18,11 @@ def agree(caller, batches):
     mine = (caller, batches.rows, batches.steps)
     try:
         calls = gather(mine)
-    except RuntimeError as error:
+    except RuntimeError:
         raise RuntimeError(
-            f"{caller}() waited for the other processes, and they did not come "
-            f"({error.__context__ or error}). Its work "
-            f"is shared, so each process has to call it. Take {caller}() out of "
-            "`if rank == 0:`, and leave only the printing in it."
+            f"{caller}() waited for the other processes, and they did not come. Its work is "
+            f"shared, so each process has to call it. Take {caller}() out of `if rank == 0:`, and "
+            "leave only the printing in it."
         ) from None
     if any(call != mine for call in calls):
         text = ", ".join(f"{who}() of {rows} rows, {steps} batches" for who, rows, steps in calls)

@@ -11,13 +11,16 @@ import os
 import random
 import signal
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from _group import ends
 
 import lightkeras as lk
 from lightkeras import callbacks, layers
+from lightkeras._ranks import rank
 from lightkeras.callbacks._base import HOOKS
 
 
@@ -26,9 +29,9 @@ def _data(rows=12):
     return x, x.sum(-1, keepdims=True)
 
 
-def _model(**options):
+def _model(trainer=None, **options):
     model = lk.Sequential([layers.Input((3,)), layers.Dense(4), layers.Dense(1)])
-    model.compile(lk.optimizers.Adam(0.01, **options), loss="mse")
+    model.compile(lk.optimizers.Adam(0.01, **options), loss="mse", trainer=trainer)
     return model
 
 
@@ -36,7 +39,9 @@ def _model(**options):
 
 
 class Raises(callbacks.Callback):
-    """Raises in one hook, at the n-th time."""
+    """Raises in one hook, at the n-th time; leaves a file where it is told to."""
+
+    left_behind = None
 
     def __init__(self, hook, at):
         self.left, self.raised = at, False
@@ -46,6 +51,8 @@ class Raises(callbacks.Callback):
         self.left -= 1
         if self.left == 0:
             self.raised = True
+            if self.left_behind is not None:
+                self.left_behind.touch()
             raise RuntimeError("a callback fails")
 
 
@@ -102,6 +109,44 @@ def callback_raises(folder, method, hook, at, first):
     ):
         wrong.append("the model does not go on")
     return [f"{method}, {hook} {at}, {'first' if first else 'last'}: {what}" for what in wrong]
+
+
+def raises_in_a_group(folder, method, hook, at, first, who):
+    """R9 on 2 processes: what is wrong when a callback raises in process `who`, or in both (2)."""
+    folder = Path(folder)
+    statuses, printed = zip(*ends(2, folder, _with_others, folder, method, hook, at, first, who))
+    if not list(folder.glob("raised*")):
+        return [] if statuses == (0, 0) else [f"{statuses}, and nothing was raised: {printed}"]
+    wrong = []
+    if 0 in statuses or None in statuses:
+        wrong.append(f"exit statuses {statuses}")
+    for rank, text in enumerate(printed):
+        told = f"process {who} failed first, in _endurance.py, line "
+        if who == 0 and told not in text:  # it keeps the words, and may have gone with them
+            told = "process 0 has ended; its error came first"
+        if ("RuntimeError: a callback fails" if who in (rank, 2) else told) not in text:
+            wrong.append(f"process {rank} said {text[-600:]!r}")
+        if "gloo" in text:
+            wrong.append(f"process {rank} speaks of gloo: {text[-600:]!r}")
+    late = time.time() - min(p.stat().st_mtime for p in folder.glob("raised*"))
+    if late > 30:
+        wrong.append(f"it took {late:.0f} s")
+    wrong += [f"{p} is left" for p in folder.rglob("*") if p.name.endswith((".part", ".tmp"))]
+    place = "both" if who == 2 else f"process {who}"
+    return [f"{method}, {hook} {at}, {'first' if first else 'last'}, {place}: {w}" for w in wrong]
+
+
+def _with_others(folder, method, hook, at, first, who):
+    """One of the processes: the callback raises in it, or only listens."""
+    bad = Raises(hook, at if who in (rank(), 2) else 0)
+    bad.left_behind = folder / f"raised{rank()}"
+    watching = [callbacks.CSVLogger(folder / "log.csv")]
+    watching += [callbacks.BackupAndRestore(folder / "backup")] if method == "fit" else []
+    lk.utils.set_random_seed(1)
+    flags = {"accelerator": "cpu", "devices": 2, "strategy": "ddp"}
+    model, (x, y) = _model(trainer=flags), _data(21)
+    model.evaluate(x, y, verbose=0)
+    _call(model, method, x, y, [bad, *watching] if first else [*watching, bad])
 
 
 def _call(model, method, x, y, watching):

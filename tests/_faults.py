@@ -14,6 +14,7 @@ import os
 import resource
 import shutil
 import signal
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +146,7 @@ def _in_a_process(save, model, path, fault):
     child = os.fork()
     if child == 0:
         status = _FAILED
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # HDF5 prints what it cannot raise
         try:
             with fault:
                 save(model, path)
@@ -216,6 +218,18 @@ def _wrong(read, path, units, status):
 
 
 def write_result(folder, *given):
-    """`campaign`, whose result is written to a file: for a process of its own."""
-    result = campaign(folder, *given)
-    Path(folder, "faults.json").write_text(json.dumps(result))
+    """`campaign`, whose result is written to a file: for a process of its own.
+
+    The folder for temporary files is on another file system, where there is one.
+    """
+    with tempfile.TemporaryDirectory(dir=_elsewhere(folder)) as temporary:
+        os.environ["TMPDIR"] = tempfile.tempdir = temporary
+        count, failures = campaign(folder, *given)
+        failures += [f"{name} is left in TMPDIR" for name in os.listdir(temporary)]
+    Path(folder, "faults.json").write_text(json.dumps([count, failures]))
+
+
+def _elsewhere(folder):
+    """A folder on another file system than `folder` is on, or that folder."""
+    shm = Path("/dev/shm")
+    return shm if shm.is_dir() and shm.stat().st_dev != os.stat(folder).st_dev else folder

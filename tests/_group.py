@@ -6,6 +6,7 @@ They find what torchrun would have set up, and Lightning joins them without star
 import os
 import pickle
 import socket
+import sys
 import tempfile
 import time
 import traceback
@@ -37,6 +38,35 @@ def on_group(world, work, *args, timeout=600):
     return [value for _, value in results]
 
 
+def ends(world, folder, work, *args, timeout=60):
+    """How `world` processes end that do `work(*args)`: (exit status, what it said) of each.
+
+    Nothing is caught in them. One that has not ended by itself has None for a status.
+    """
+    context, port = mp.get_context("fork"), _free_port()
+    outputs = [Path(folder, f"output{rank}.txt") for rank in range(world)]
+    processes = [
+        context.Process(target=_speaking, args=(rank, world, port, outputs[rank], work, args))
+        for rank in range(world)
+    ]
+    for process in processes:
+        process.start()
+    end = time.monotonic() + timeout
+    for process in processes:
+        process.join(max(end - time.monotonic(), 0))
+    statuses = [process.exitcode for process in processes]
+    _join(processes, 0)
+    return [(status, path.read_text()) for status, path in zip(statuses, outputs, strict=True)]
+
+
+def _speaking(rank, world, port, output, work, args):
+    sys.stdout = sys.stderr = open(output, "w", buffering=1)  # noqa: SIM115
+    for number in (1, 2):
+        os.dup2(sys.stdout.fileno(), number)
+    _enter(rank, world, port)
+    work(*args)
+
+
 def _join(processes, end):
     for process in processes:
         process.join(max(end - time.monotonic(), 0))
@@ -56,7 +86,8 @@ def _free_port():
         return s.getsockname()[1]
 
 
-def _member(rank, world, port, folder, work, args):
+def _enter(rank, world, port):
+    """Make this process one of a group."""
     os.environ.update(
         RANK=str(rank),
         LOCAL_RANK=str(rank),
@@ -67,8 +98,12 @@ def _member(rank, world, port, folder, work, args):
         MASTER_PORT=str(port),
         TORCHELASTIC_RUN_ID="test",
     )
+    dist.init_process_group("gloo", rank=rank, world_size=world)
+
+
+def _member(rank, world, port, folder, work, args):
     try:
-        dist.init_process_group("gloo", rank=rank, world_size=world)
+        _enter(rank, world, port)
         result = (True, work(*args))
     except BaseException:
         result = (False, traceback.format_exc())

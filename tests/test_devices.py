@@ -334,8 +334,8 @@ def alone_in_the_middle():
 def test_a_process_that_ends_in_evaluate_is_told_to_the_others():
     first, second = on_group(2, alone_in_the_middle, timeout=100)
     assert second == "ZeroDivisionError: in the second process"
-    assert first.startswith("RuntimeError: Process 0 of 2 waited for the others, and one of them")
-    assert first.endswith("Look for the error of that one: it came first.")
+    assert first.startswith("RuntimeError: Process 0 of 2 could not go on: process 1 failed first")
+    assert first.endswith("with ZeroDivisionError: in the second process")
 
 
 # ---- training ---------------------------------------------------------------------------------

@@ -3,8 +3,10 @@
 The campaigns of `_restart` in their quick size, and what a backup refuses, forgives and says.
 """
 
+import functools
 import json
 import os
+import re
 import signal
 import sys
 
@@ -249,6 +251,72 @@ def test_another_training_is_refused(tmp_path, changed, text):
         fit(tmp_path, **given)
     assert "Remove the folder to begin anew, or give another one." in str(error.value)
     assert fit(tmp_path, *data()).epoch == [0, 1, 2, 3]  # nothing was harmed
+
+
+def decay(rate):
+    return lk.optimizers.SGD(lk.optimizers.schedules.ExponentialDecay(rate, 5, 0.9))
+
+
+SETTINGS = {
+    "rate": (
+        lk.optimizers.SGD,
+        (0.1, 0.01),
+        r"has learning_rate=0.01, and .* began with learning_rate=0.1\. It goes on as it began, now "
+        r"with a learning rate of 0\.05\. Remove the folder to begin anew with learning_rate=0.01",
+    ),
+    "momentum": (
+        lambda momentum: lk.optimizers.SGD(0.1, momentum),
+        (0.4, 0.5),
+        r"has momentum=0.5, and .* began with momentum=0.4\.",
+    ),
+    "schedule": (
+        decay,
+        (0.1, 0.2),
+        r"has learning_rate=ExponentialDecay.*=0.2, .* began with .*learning_rate=0.1, ",
+    ),
+    "torch": (
+        lambda rate: functools.partial(torch.optim.SGD, lr=rate),
+        (0.1, 0.01),
+        r"has lr=0.01, and .* began with lr=0.1\.",
+    ),
+    "what a callback has come to": (lk.optimizers.SGD, (0.1, 0.05), None),
+    "the same": (lk.optimizers.SGD, (0.1, 0.1), None),
+}
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+def test_another_setting_of_the_optimizer_is_said(tmp_path, recwarn, case):
+    """NaN in the third epoch leaves the backup of the second."""
+    made, given, text = SETTINGS[case]
+
+    def begins(epoch, logs):
+        if made is lk.optimizers.SGD:
+            one.optimizer.learning_rate = 0.05
+        if epoch == 2:
+            one.layers[0].weight.data.fill_(float("nan"))
+
+    one, two = (built(made(value)) for value in given)
+    how = {"x": data()[0], "y": data()[1], "epochs": 4, "resume": tmp_path, "verbose": 0}
+    watching = [callbacks.LambdaCallback(on_epoch_begin=begins), callbacks.TerminateOnNaN()]
+    one.fit(**how, callbacks=watching)
+    assert len(list(tmp_path.iterdir())) == 2
+    recwarn.clear()
+    assert two.fit(**how).epoch == [0, 1, 2, 3]
+    said = [str(w.message) for w in recwarn if "The optimizer has" in str(w.message)]
+    assert len(said) == (text is not None)
+    assert text is None or re.search(text, said[0])
+    if case != "schedule":
+        rates = [m.optimizer.param_groups[0]["lr"] for m in (one, two)]
+        assert rates[0] == pytest.approx(rates[1])
+
+
+def built(optimizer):
+    """A model with an optimizer, or with one that is made of its parameters."""
+    made = model()
+    if isinstance(optimizer, functools.partial):
+        optimizer = optimizer(made.parameters())
+    made.compile(optimizer, loss="mse")
+    return made
 
 
 def test_resume_takes_a_folder_of_the_script(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch.distributed as dist
 
-from lightkeras._ranks import rank, world
+from lightkeras._ranks import gather, rank, world
 
 __all__ = ["end_with_parent", "ending_together", "leave_at_exit", "let_others_speak"]
 
@@ -25,11 +25,21 @@ _PATIENCE = 2.0  # seconds to wait for the word of a process that has gone
 _GRACE = 10.0  # seconds that processes have to notice by themselves that another one has gone
 
 
+_started: list = []  # the processes that Lightning has started, by the first `fit`
+
+
 @contextmanager
-def ending_together(trainer):
-    """Around `trainer.fit`: an error here is told to the other processes, and one there, here."""
+def ending_together(trainer=None):
+    """Around what several processes do: an error here is told to the others, one there, here.
+
+    Args:
+        trainer: What is about to launch processes, if anything is.
+    """
     try:
         yield
+        _remember(trainer)
+        if world() > 1:
+            gather(None)  # one may have failed after all had heard of each other
     except Exception as error:
         if world() == 1:
             raise
@@ -37,11 +47,11 @@ def ending_together(trainer):
         _disarm()
         lost = _is_lost_connection(error)
         if lost:
-            told = _first_error() or "another process ended without a word; was it killed?"
-            reason = f"Process {rank()} of {world()} could not go on: {told}"
+            reason = f"Process {rank()} of {world()} could not go on: {_first_error()}"
         else:
             _tell(error)
-        _end_children(trainer)
+        _remember(trainer)
+        _end_children()
         if not lost:
             raise
         if rank() > 0 and multiprocessing.parent_process() is None:
@@ -54,7 +64,8 @@ def _is_lost_connection(error):
     known = tuple(
         getattr(dist, name) for name in ("DistBackendError", "DistNetworkError", "DistStoreError")
     )
-    return isinstance(error, known) or (isinstance(error, RuntimeError) and "gloo" in str(error))
+    text = f"{error} {error.__context__}"  # `gather` has put it into other words
+    return isinstance(error, known) or (isinstance(error, RuntimeError) and "gloo" in text)
 
 
 def _tell(error):
@@ -69,11 +80,14 @@ def _tell(error):
 
 
 def _first_error():
-    """The word of the process that failed first; None if it left none."""
-    with suppress(Exception):
+    """The word of the process that failed first, or what is known without one."""
+    try:
         _store().wait([_KEY], timedelta(seconds=_PATIENCE))
         return _store().get(_KEY).decode()
-    return None
+    except dist.DistNetworkError:  # that process keeps the words, unless a launcher does
+        return "process 0 has ended; its error came first. Was it killed?"
+    except Exception:
+        return "another process ended without a word; was it killed?"
 
 
 def _store():
@@ -108,11 +122,17 @@ def _observers() -> list[Any]:
     return [t for t in threading.enumerate() if t.name == "child-process-observer"]
 
 
-def _end_children(trainer):
+def _remember(trainer):
+    """Note the processes that Lightning has started."""
+    launcher = None if trainer is None else trainer.strategy.launcher
+    found = getattr(launcher, "procs", None) or []
+    _started.extend(p for p in found if isinstance(p, subprocess.Popen) and p not in _started)
+
+
+def _end_children():
     """See to it that no process which Lightning has started stays behind."""
-    processes = getattr(trainer.strategy.launcher, "procs", None) or []
     until = time.monotonic() + _GRACE
-    for process in [p for p in processes if isinstance(p, subprocess.Popen)]:
+    for process in _started:
         with suppress(subprocess.TimeoutExpired):
             process.wait(max(until - time.monotonic(), 0.1))
             continue

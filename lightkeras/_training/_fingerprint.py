@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 
 import torch
 
@@ -11,7 +12,7 @@ from lightkeras._data._convert import leaves
 from lightkeras._ranks import world
 from lightkeras._training._state import data_of
 
-__all__ = ["check", "fingerprint"]
+__all__ = ["check", "check_settings", "fingerprint", "settings"]
 
 _EDGE = 4  # rows at each end that are looked at
 
@@ -78,3 +79,47 @@ def check(now, then, folder):
                     "The same data, model and number of processes can go on. Remove the folder to "
                     "begin anew, or give another one."
                 )
+
+
+# ---- what a script may change, and a training that goes on does not ----------------------------
+
+
+def settings(optimizer):
+    """{name: text} of what an optimizer is given, learning rate first."""
+    if hasattr(optimizer, "get_config"):
+        config = optimizer.get_config()
+        config.pop("name", None)  # it may count the optimizers that were made before
+        rate = config.pop("learning_rate", None)
+        return {"learning_rate": _text(rate), **{n: _text(v) for n, v in config.items()}}
+    groups = [] if optimizer is None else optimizer.param_groups
+    named = groups[0].items() if groups else ()
+    return {n: _text(v) for n, v in named if n not in ("params", "initial_lr")}
+
+
+def _text(value):
+    if isinstance(value, dict) and "class_name" in value:
+        inner = value.get("config", {}).items()
+        return f"{value['class_name']}({', '.join(f'{n}={_text(v)}' for n, v in inner)})"
+    return repr(value)
+
+
+def check_settings(now, then, rate, folder):
+    """Warn where the script gives the optimizer something else than when the training began.
+
+    Args:
+        now, then: What `settings` gives, and gave.
+        rate: The learning rate that the backup holds; None where there is none.
+        folder: Where the backup is.
+    """
+    changed = [name for name in then if name in now and now[name] != then[name]]
+    if changed and changed[0] in ("learning_rate", "lr") and now[changed[0]] == _text(rate):
+        changed = changed[1:]  # a callback has come to the same
+    if not changed:
+        return
+    mine, saved = (", ".join(f"{n}={given[n]}" for n in changed[:3]) for given in (now, then))
+    goes_on = "" if rate is None else f", now with a learning rate of {rate:.6g}"
+    warnings.warn(
+        f"The optimizer has {mine}, and the training whose backup is in {folder!r} began with "
+        f"{saved}. It goes on as it began{goes_on}. Remove the folder to begin anew with {mine}.",
+        stacklevel=2,
+    )

@@ -25,7 +25,7 @@ from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightkeras import __version__
 from lightkeras._ranks import is_chief, rank, world
 from lightkeras._training._backup import Backups
-from lightkeras._training._fingerprint import check, fingerprint
+from lightkeras._training._fingerprint import check, check_settings, fingerprint, settings
 from lightkeras._training._state import (
     data_of,
     own_part,
@@ -93,6 +93,7 @@ class Restart:
         for batches in data_of(fit).values():
             batches.remembers = True
         self._fingerprint = fingerprint(fit)
+        self._settings = settings(fit.model._compiled.optimizer)  # when the training began
         if not is_chief():  # the first process removes what is damaged
             dist.barrier()
         state = self.backups.newest()
@@ -101,6 +102,10 @@ class Restart:
         if state is None:
             return
         check(self._fingerprint, state["fingerprint"], self.callback.backup_dir)
+        now, self._settings = self._settings, state.get("settings", self._settings)
+        if is_chief():
+            rate = _rate_in(state["shared"]["optimizers"])
+            check_settings(now, self._settings, rate, self.callback.backup_dir)
         self._state = state
         put_back_callbacks(trainer.callbacks, state["shared"]["lightning"])
         progress = trainer.fit_loop.epoch_progress.current
@@ -219,6 +224,7 @@ class Restart:
             "finished": finished,
             "replays": False,
             "fingerprint": self._fingerprint,
+            "settings": self._settings,
             "shared": shared_part(self.fit),
             "ranks": [own_part(self.fit)],
         }
@@ -308,6 +314,12 @@ def _lay_out_gradients(model):
     if on_cpu and not model.find_unused_parameters and hasattr(reducer, "_rebuild_buckets"):
         reducer._push_all_rebuilt_params()
         reducer._rebuild_buckets()
+
+
+def _rate_in(optimizers):
+    """The learning rate that a backup holds; None where the optimizer was not built."""
+    saved = optimizers.get("optimizer")
+    return None if saved is None else float(saved["state"]["param_groups"][0]["lr"])
 
 
 def _check_strategy(trainer):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -334,10 +335,8 @@ class Trainable(Steps):
         )
         with _data.telling(batches):
             self._prepare(batches, training=False)
-            if world() > 1:
-                agree("evaluate", batches)
             group = callback_list(callbacks, self, verbose, steps=batches.steps)
-            with group._aborting():
+            with _together("evaluate", batches), group._aborting():
                 logs = self._evaluate(batches, group)
         return self._flat(logs, return_dict)
 
@@ -384,10 +383,8 @@ class Trainable(Steps):
         )
         with _data.telling(batches):
             _checks.check_inputs(self, batches)
-            if world() > 1:
-                agree("predict", batches)
             group = callback_list(callbacks, self, verbose, steps=batches.steps)
-            with group._aborting():
+            with _together("predict", batches), group._aborting():
                 outputs = self._predict(batches, group)
         return map_structure(_joined, *outputs)
 
@@ -536,6 +533,16 @@ def _old_arguments(flags):
     before = set(flags)
     modernize(["fit"], flags, current)
     return {k: flags.pop(k) for k in list(flags) if k in current and k not in before}
+
+
+def _together(caller, batches):
+    """Around a pass that several processes share: they begin, end and fail together."""
+    if world() == 1:
+        return nullcontext()
+    from lightkeras._training._failures import ending_together
+
+    agree(caller, batches)
+    return ending_together()
 
 
 def _turns(batches):
