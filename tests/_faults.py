@@ -14,6 +14,7 @@ import os
 import resource
 import shutil
 import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -28,6 +29,7 @@ _OLD, _NEW = 1.0, 2.0
 _ERRORS = {name: getattr(errno, name) for name in ("ENOSPC", "EIO", "EACCES")}
 _CALLS = [(os, "replace"), (os, "fsync"), (os, "mkdir"), (Path, "unlink")]
 _CALLS += [(builtins, "open"), (io, "open")]
+_PYTHONS = (sys.prefix, sys.base_prefix)
 _FAILED = 3  # exit status of a save that raised
 
 
@@ -108,6 +110,8 @@ class _Fault:
 
     def _watched(self, function):
         def called(*args, **kwargs):
+            if str(args[0]).startswith(_PYTHONS):  # Lightning looks what is installed
+                return function(*args, **kwargs)
             self.count += 1
             now = self.count == self.k
             if now and not self.after:
@@ -177,15 +181,15 @@ def _size(path):
     return max(p.stat().st_size for p in files)
 
 
-def campaign(folder, savers, units, full=False, every=1):
-    """R2: every fault of every saver, or one of so many; (number of faults, failures)."""
+def campaign(folder, savers, units, full=False):
+    """R2: every fault of every saver; (number of faults, failures)."""
     torch.set_num_threads(1)
     count, failures = 0, []
     for name in savers:
         save, read = SAVERS[name]
         old, new, path = _filled(units, _OLD), _filled(units, _NEW), Path(folder) / "place" / name
         save(old, path)
-        for what, fault in list(_plans(save, new, path, _size(path), full))[::every]:
+        for what, fault in list(_plans(save, new, path, _size(path), full)):
             shutil.rmtree(path.parent)
             save(old, path)
             save(old, path)  # of backups there are always two

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.plugins import TorchCheckpointIO
 
-from lightkeras._ranks import is_chief
 from lightkeras._training._backup import packed
 from lightkeras._training._state import (
     callback_states,
@@ -25,6 +26,7 @@ __all__ = [
     "prepare",
     "put_back_ckpt",
     "put_back_optimizers",
+    "write_whole",
 ]
 
 _AUTOMATIC = "epoch_loop.automatic_optimization.optim_progress"
@@ -45,20 +47,36 @@ class Ckpt:
 
     def write(self, path, weights_only):
         """Write a checkpoint; every process calls it, the first one writes."""
-        from lightkeras.saving._write import replacing
-
-        save = self.fit.trainer.save_checkpoint
         self.fit.__dict__["told"] = self.fit.group.callbacks.index(self.callback) + 1
-        if is_chief():
-            with replacing(Path(path)) as beside:
-                save(beside, weights_only)
-        else:
-            save(path, weights_only)
+        self.fit.trainer.save_checkpoint(path, weights_only)
         self.fit.__dict__["told"] = None
 
     def same(self, value):
         """What the first process has: all of them have to decide alike."""
         return self.fit.trainer.strategy.broadcast(value)
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes a checkpoint beside its place, and then puts it there.
+
+    Lightning's own writes into the folder for temporary files. Where that is on another file
+    system it copies from there, and an error in between leaves part of a file.
+    """
+
+    def save_checkpoint(self, checkpoint, path, storage_options=None):
+        if storage_options is not None or "://" in os.fspath(path):
+            return super().save_checkpoint(checkpoint, path, storage_options)
+        from lightkeras.saving._write import replacing
+
+        with replacing(Path(path)) as beside, open(beside, "wb") as file:
+            torch.save(checkpoint, file)
+        return None
+
+
+def write_whole(trainer):
+    """Let a Trainer write its checkpoints as `WholeFiles`, unless it was told how."""
+    if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+        trainer.strategy.checkpoint_io = WholeFiles()
 
 
 # ---- what Lightning does not know -------------------------------------------------------------

@@ -16,6 +16,7 @@ from lightkeras._training._checkpoints import (
     prepare,
     put_back_ckpt,
     put_back_optimizers,
+    write_whole,
 )
 from lightkeras._training._lightning import LightningModel, scaled
 from lightkeras._training._loaders import TOKEN, Chunk, Loader, Once
@@ -186,6 +187,7 @@ class Fit(LightningModel):
 
     def on_fit_start(self):
         device = self.device
+        write_whole(self.trainer)
         for callback in self.group.callbacks:
             if isinstance(callback, ModelCheckpoint):
                 callback._ckpt = Ckpt(self, callback)
