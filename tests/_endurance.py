@@ -111,23 +111,31 @@ def callback_raises(folder, method, hook, at, first):
     return [f"{method}, {hook} {at}, {'first' if first else 'last'}: {what}" for what in wrong]
 
 
+def cases_in_a_group():
+    """The same and the process: the first, the second, or 2 for both."""
+    for case in cases():
+        for who in range(3):
+            yield *case, who
+
+
 def raises_in_a_group(folder, method, hook, at, first, who):
     """R9 on 2 processes: what is wrong when a callback raises in process `who`, or in both (2)."""
     folder = Path(folder)
-    statuses, printed = zip(*ends(2, folder, _with_others, folder, method, hook, at, first, who))
+    ended = ends(2, folder, _with_others, folder, method, hook, at, first, who)
+    statuses, printed = zip(*ended, strict=True)
     if not list(folder.glob("raised*")):
         return [] if statuses == (0, 0) else [f"{statuses}, and nothing was raised: {printed}"]
     wrong = []
     if 0 in statuses or None in statuses:
         wrong.append(f"exit statuses {statuses}")
-    for rank, text in enumerate(printed):
+    for number, text in enumerate(printed):
         told = f"process {who} failed first, in _endurance.py, line "
         if who == 0 and told not in text:  # it keeps the words, and may have gone with them
             told = "process 0 has ended; its error came first"
-        if ("RuntimeError: a callback fails" if who in (rank, 2) else told) not in text:
-            wrong.append(f"process {rank} said {text[-600:]!r}")
+        if ("RuntimeError: a callback fails" if who in (number, 2) else told) not in text:
+            wrong.append(f"process {number} said {text[-600:]!r}")
         if "gloo" in text:
-            wrong.append(f"process {rank} speaks of gloo: {text[-600:]!r}")
+            wrong.append(f"process {number} speaks of gloo: {text[-600:]!r}")
     late = time.time() - min(p.stat().st_mtime for p in folder.glob("raised*"))
     if late > 30:
         wrong.append(f"it took {late:.0f} s")

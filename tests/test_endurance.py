@@ -18,6 +18,21 @@ def test_r9_a_callback_raises_in_a_hook(method, tmp_path):
         assert endurance.callback_raises(folder, *case) == []
 
 
+@pytest.mark.parametrize(
+    "method, hook, who",
+    [
+        ("fit", "on_train_batch_end", 1),
+        ("fit", "on_train_end", 1),
+        ("evaluate", "on_test_end", 1),
+        ("evaluate", "on_test_begin", 2),
+        ("predict", "on_predict_batch_end", 0),
+    ],
+)
+def test_r9_a_callback_raises_in_one_of_two_processes(method, hook, who, tmp_path):
+    assert endurance.raises_in_a_group(tmp_path, method, hook, 1, True, who) == []
+    assert list(tmp_path.glob("raised*"))
+
+
 @pytest.mark.parametrize("where, step, value", list(endurance.numbers(8, seed=1)))
 def test_r10_training_stops_at_what_is_no_number(where, step, value, tmp_path, capsys):
     def said():

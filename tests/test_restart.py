@@ -260,8 +260,8 @@ SETTINGS = {
     "rate": (
         lk.optimizers.SGD,
         (0.1, 0.01),
-        r"has learning_rate=0.01, and .* began with learning_rate=0.1\. It goes on as it began, now "
-        r"with a learning rate of 0\.05\. Remove the folder to begin anew with learning_rate=0.01",
+        r"has learning_rate=0.01, and .* began with learning_rate=0.1\. It goes on as it began, "
+        r"now with a learning rate of 0\.05\. Remove the folder to begin anew with learning_rate",
     ),
     "momentum": (
         lambda momentum: lk.optimizers.SGD(0.1, momentum),
