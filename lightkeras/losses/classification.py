@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from lightkeras._kinds import AXIS
+from lightkeras._kinds import AXIS, NUMBERS
 from lightkeras.config import epsilon
 from lightkeras.losses._base import (
     LossFunctionWrapper,
@@ -216,6 +216,8 @@ def categorical_focal_crossentropy(
 ):
     """Categorical crossentropy, each class times `alpha (1 - p)**gamma`.
 
+    `alpha` is a number, or a list of one for each class.
+
     Source: Lin et al., Focal Loss for Dense Object Detection, 2017.
     """
     y_true, y_pred = aligned("categorical_focal_crossentropy", y_true, y_pred)
@@ -224,7 +226,21 @@ def categorical_focal_crossentropy(
     p = y_pred.softmax(axis) if from_logits else y_pred
     eps = epsilon()
     p = (p / p.sum(axis, keepdim=True)).clamp(eps, 1.0 - eps)
+    if not isinstance(alpha, (int, float)):
+        alpha = _of_each_class(alpha, p, axis)
     return (alpha * (1.0 - p).pow(gamma) * -y_true * p.log()).sum(axis)
+
+
+def _of_each_class(alpha, p, axis):
+    """One number for each class, in a shape that goes along `axis`."""
+    alpha = torch.as_tensor(alpha, dtype=p.dtype, device=p.device)
+    if alpha.shape not in ((), (p.shape[axis],)):
+        raise ValueError(
+            f"categorical_focal_crossentropy() got alpha of shape {tuple(alpha.shape)} for "
+            f"{p.shape[axis]} classes. A number, or a list of one for each class, is accepted. "
+            f"Type for example alpha={[0.25] * min(p.shape[axis], 3)}."
+        )
+    return alpha.view([-1 if a == axis % p.ndim else 1 for a in range(p.ndim)])
 
 
 @integer_targets
@@ -347,7 +363,14 @@ class CategoricalCrossentropy(LossFunctionWrapper):
 
 
 class CategoricalFocalCrossentropy(LossFunctionWrapper):
-    """`CategoricalCrossentropy` that turns to hard cases; see `categorical_focal_crossentropy`."""
+    """`CategoricalCrossentropy` that turns to hard cases; see `categorical_focal_crossentropy`.
+
+    >>> loss = CategoricalFocalCrossentropy(alpha=[0.25, 0.75])
+    >>> loss([[0.0, 1.0]], [[0.5, 0.5]])
+    tensor(0.1300)
+    """
+
+    _kinds = {"alpha": NUMBERS}
 
     def __init__(
         self,

@@ -126,6 +126,12 @@ CASES = [
     (
         "categorical_focal_crossentropy",
         "CategoricalFocalCrossentropy",
+        {"alpha": [0.1 * (i + 1) for i in range(CLASSES)]},
+        classes,
+    ),
+    (
+        "categorical_focal_crossentropy",
+        "CategoricalFocalCrossentropy",
         {"from_logits": True, "gamma": 1.5, "alpha": 0.5, "label_smoothing": 0.1},
         class_logits,
     ),
@@ -694,6 +700,17 @@ def test_nothing_is_broadcast_in_silence(cls):
             continue  # class numbers in a column
         with pytest.raises(ValueError, match="expects"):
             getattr(losses, cls)()(torch.zeros(true), torch.rand(pred))
+
+
+def test_alpha_of_another_number_of_classes():
+    text = r"alpha of shape \(2,\) for 3 classes\. .*Type for example alpha=\[0\.25, 0\.25, 0\.25\]"
+    loss = losses.CategoricalFocalCrossentropy(alpha=[0.2, 0.8])
+    with pytest.raises(ValueError, match=text):
+        loss(torch.eye(3), torch.ones(3, 3) / 3)
+    along = losses.CategoricalFocalCrossentropy(alpha=[0.2, 0.8], axis=1, reduction="none")
+    y, p = torch.eye(2).repeat(3, 1, 1), torch.rand(3, 2, 2)
+    last = losses.CategoricalFocalCrossentropy(alpha=[0.2, 0.8], reduction="none")
+    torch.testing.assert_close(along(y, p), last(y.mT, p.mT))
 
 
 def test_weights_that_do_not_fit():
