@@ -387,6 +387,50 @@ def test_flash_attention_by_name():
             flash(x, x, return_attention_scores=True)
 
 
+SEEN = torch.ones(2, 5, 5) > 0
+# {how it is called: (arguments, whether one of torch's kernels runs)}
+CALLED = {
+    "plain": ({}, True),
+    "causal": ({"use_causal_mask": True}, True),
+    "mask": ({"attention_mask": SEEN}, True),
+    "causal and mask": ({"attention_mask": SEEN, "use_causal_mask": True}, True),
+    "masks": ({"query_mask": SEEN[0], "value_mask": SEEN[0]}, True),
+    "training": ({"training": True}, True),
+    "scores": ({"return_attention_scores": True}, False),
+}
+
+
+def kernels(monkeypatch):
+    """Calls of torch's attention, from now on."""
+    calls, run = [], torch.nn.functional.scaled_dot_product_attention
+    counted = lambda *args, **kwargs: calls.append(1) or run(*args, **kwargs)
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", counted)
+    return calls
+
+
+@pytest.mark.parametrize("make", [mha, gqa], ids=["mha", "gqa"])
+@pytest.mark.parametrize("call", CALLED)
+def test_heads_run_in_torchs_kernel(call, make, monkeypatch):
+    layer, x = make(dropout=0.1 if call == "training" else 0.0)(OURS), torch.randn(2, 5, 8)
+    layer(x, x)
+    calls, (kwargs, fused) = kernels(monkeypatch), CALLED[call]
+    if "query_mask" in kwargs:
+        kwargs = {name: mask[:2] for name, mask in kwargs.items()}
+    layer(x, x, **kwargs)
+    assert len(calls) == fused
+
+
+def test_one_head_runs_in_torchs_kernel(monkeypatch):
+    x, calls = torch.randn(2, 5, 8), kernels(monkeypatch)
+    for kwargs in ({}, {"use_scale": True}):
+        layer = layers.Attention(**kwargs)
+        layer([x, x]), layer([x, x], use_causal_mask=True)
+    assert len(calls) == 4
+    layers.Attention(score_mode="concat")([x, x])
+    layer([x, x], return_attention_scores=True)
+    assert len(calls) == 4
+
+
 X = torch.zeros(2, 5, 8)
 REFUSALS = [
     (lambda: layers.Attention(score_mode="dotted"), "Did you mean 'dot'?"),

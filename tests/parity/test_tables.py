@@ -101,6 +101,13 @@ def test_regularizers_and_constraints_tables(module, base):
 
 
 def test_initializers_table():
-    assert set(classes(keras.initializers, keras.initializers.Initializer)) <= set(
-        test_initializers.NAMES
-    )
+    """Each is compared by its values or by its distribution, and by its fans where it scales."""
+    module, tests = keras.initializers, test_initializers
+    names = set(classes(module, module.Initializer)) - {"RandomInitializer"}
+    (fixed,) = (m.args[1] for m in tests.test_fixed_values.pytestmark)
+    fixed = {type(make(module)) for make, _ in fixed}
+    assert {getattr(module, n) for n in names} == fixed | {getattr(module, n) for n in tests.RANDOM}
+    scaling = {n for n in names if issubclass(getattr(module, n), module.VarianceScaling)}
+    assert {getattr(module, n) for n in scaling - {"VarianceScaling"}} == {
+        getattr(module, n) for n in tests.SCALED
+    }
