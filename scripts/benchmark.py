@@ -8,8 +8,9 @@ all of them. What is shown are medians over the rounds, as multiples of the hand
     .venv/bin/python scripts/benchmark.py --peers all --rounds 5      # makes .venv-peers first
     .venv/bin/python scripts/benchmark.py --only pima --json times.json --picture times.png
 
-The peers that are no dependency of ours (Keras's other backends, skorch, Poutyne) live in
-`.venv-peers`, in environments that see the packages of `.venv` and add their own.
+With peers that are no dependency of ours (Keras's other backends, skorch, Poutyne), each one, ours
+included, runs in an environment of `.venv-peers` that holds what its own `pip install` brings: what
+is installed besides changes what is imported.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ import os
 import statistics
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,13 @@ from workloads import WORKLOADS, arrays
 
 HERE = Path(__file__).resolve().parent / "benchmarks"
 OWN = ["torch", "lightkeras", "lightkeras-jit", "lightning", "keras-torch"]
-FOREIGN = {
-    "torch.compile": "",
-    "skorch": "skorch",
-    "poutyne": "poutyne",
-    "keras-tensorflow": "tensorflow-cpu",
-    "keras-jax": "jax",
+FOREIGN = ["torch.compile", "skorch", "poutyne", "keras-tensorflow", "keras-jax"]
+PACKAGES = {  # besides those of lightkeras, which the others are beside
+    "keras-torch": ["keras"],
+    "keras-tensorflow": ["keras", "tensorflow-cpu"],
+    "keras-jax": ["keras", "jax"],
+    "skorch": ["skorch"],
+    "poutyne": ["poutyne"],
 }
 FIGURES = {
     "call": "a layer's call with its gradients, beside torch's module of the same size",
@@ -51,24 +52,30 @@ FIGURES = {
 
 
 def python_for(peer: str) -> Path:
-    """The interpreter for a peer, in an environment of its own where it needs a package.
+    """The interpreter of the environment for a peer, which is made where it is missing."""
+    plain = environment("lightkeras", ["--editable", str(ROOT)])
+    return environment(peer, PACKAGES[peer], plain) if peer in PACKAGES else plain
 
-    They are kept apart: what one of them finds installed changes what it imports.
-    """
-    package = FOREIGN.get(peer)
-    if not package:
-        return Path(sys.executable)
-    venv = ROOT / ".venv-peers" / peer
+
+def environment(name: str, packages: list[str], base: Path | None = None) -> Path:
+    """The interpreter of `.venv-peers/name`: `packages`, and what the interpreter `base` sees."""
+    venv = ROOT / ".venv-peers" / name
     python, stamp = interpreter(venv), venv / "installed"
-    if not stamp.exists():
-        subprocess.check_call([sys.executable, "-m", "venv", venv])
-        where = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
-        site = Path(subprocess.check_output(where, text=True).strip())
-        (site / "ours.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
-        pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
-        subprocess.check_call([*pip, package])
-        stamp.write_text(package, encoding="utf-8")
+    if stamp.exists():
+        return python
+    subprocess.check_call([sys.executable, "-m", "venv", "--clear", venv])
+    if base is not None:
+        (packages_of(python) / "base.pth").write_text(f"{packages_of(base)}\n", encoding="utf-8")
+    pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
+    subprocess.check_call([*pip, *packages])
+    stamp.touch()
     return python
+
+
+def packages_of(python: Path) -> Path:
+    """Where an interpreter has its packages."""
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    return Path(subprocess.check_output([str(python), "-c", code], text=True).strip())
 
 
 def run(python: Path, peer: str, name: str, file: str, options) -> dict[str, float] | None:
@@ -233,7 +240,8 @@ def main() -> None:
         if unknown := set(given) - set(known):
             parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
 
-    pythons = {peer: python_for(peer) for peer in peers}
+    apart = set(peers) & set(FOREIGN)
+    pythons = {peer: python_for(peer) if apart else Path(sys.executable) for peer in peers}
     results = {}
     for name in names:
         if name == "import":

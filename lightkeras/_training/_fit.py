@@ -168,6 +168,10 @@ class Fit(LightningModel):
         return self.train_batches.steps is not None and not self.trainer_shards()
 
     def _tell(self, logs):
+        """Log for Lightning, where somebody listens: that takes it as long as a few steps."""
+        trainer = self.trainer
+        if not (trainer.callbacks or trainer.loggers or self._plateau()):
+            return
         self.log_dict({k: v for k, v in logs.items() if isinstance(v, float)}, batch_size=1)
 
     # ---- epochs -------------------------------------------------------------------------------

@@ -341,6 +341,14 @@ def same_rank(a, b):
     return a, b
 
 
+def as_column(y_true, y_pred):
+    """Targets in the shape of the outputs: as they are, or `(n,)` as `(n, 1)`; None: neither."""
+    if y_true.shape == y_pred.shape:
+        return y_true
+    fits = y_true.ndim == 1 and y_pred.shape == (len(y_true), 1)
+    return y_true.unsqueeze(-1) if fits else None
+
+
 def _settled(low, high):
     if high.shape[-1] != 1:
         return low, high

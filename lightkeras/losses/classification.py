@@ -20,6 +20,7 @@ from lightkeras.losses._base import (
     LossFunctionWrapper,
     aligned,
     as_classes,
+    as_column,
     floating,
     integer_targets,
     mean_kernel,
@@ -64,7 +65,8 @@ def binary_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=0.0, 
 
 @mean_kernel(binary_crossentropy)
 def _mean_binary(y_true, y_pred, from_logits=False, label_smoothing=0.0, axis=-1):
-    if y_true.shape != y_pred.shape:
+    y_true = as_column(y_true, y_pred)
+    if y_true is None:
         return None
     if label_smoothing:
         y_true = _towards_half(y_true, label_smoothing)

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from lightkeras.config import epsilon
-from lightkeras.losses._base import LossFunctionWrapper, aligned, mean_kernel
+from lightkeras.losses._base import LossFunctionWrapper, aligned, as_column, mean_kernel
 
 __all__ = [
     "CategoricalHinge",
@@ -53,7 +53,8 @@ def mean_squared_error(y_true, y_pred):
 
 @mean_kernel(mean_squared_error)
 def _mean_squared_error(y_true, y_pred):
-    return F.mse_loss(y_pred, y_true) if y_true.shape == y_pred.shape else None
+    y_true = as_column(y_true, y_pred)
+    return None if y_true is None else F.mse_loss(y_pred, y_true)
 
 
 def mean_absolute_error(y_true, y_pred):
@@ -64,7 +65,8 @@ def mean_absolute_error(y_true, y_pred):
 
 @mean_kernel(mean_absolute_error)
 def _mean_absolute_error(y_true, y_pred):
-    return F.l1_loss(y_pred, y_true) if y_true.shape == y_pred.shape else None
+    y_true = as_column(y_true, y_pred)
+    return None if y_true is None else F.l1_loss(y_pred, y_true)
 
 
 def mean_absolute_percentage_error(y_true, y_pred):
