@@ -196,13 +196,16 @@ def _outside():
     return level - 1
 
 
-def unexpected(owner, name, known) -> TypeError:
+def unexpected(owner, name, known, hint="") -> TypeError:
     """The error for an argument that nobody takes; raise what it returns."""
     names = sorted(k for k in known if not k.startswith("_"))
     return TypeError(
         f"{owner}() got an unexpected argument {name!r}.{did_you_mean(name, names)} "
-        f"Accepted: {', '.join(names)}."
+        f"Accepted: {', '.join(names) or 'none'}.{hint}"
     )
+
+
+_PASS_ON = " Take **kwargs in its __init__, and type super().__init__(**kwargs)."
 
 
 # ---- the metaclass --------------------------------------------------------------------------
@@ -224,16 +227,16 @@ def accepted(cls):
         init = klass.__dict__.get("__init__")
         if init is None:
             continue
-        parameters = inspect.signature(init).parameters.values()
+        parameters = list(inspect.signature(init).parameters.values())[1:]
         names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-        names |= set(getattr(klass, "_extra_arguments", ()))
+        names |= set(klass.__dict__.get("_extra_arguments", ()))
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
         ours = klass.__module__.startswith("lightkeras.")
         closed = closed and ours and not klass.__dict__.get("_any_keyword", False)
         if "_extra_arguments" in klass.__dict__:
             break
-    return frozenset(names - {"self"}), closed
+    return frozenset(names), closed
 
 
 class Configurable(type):
@@ -262,7 +265,8 @@ class Configurable(type):
                 modernize(families, kwargs, known)
                 strange = [k for k in kwargs if k not in known and k != "_decay"]
                 if strange and closed:
-                    raise unexpected(cls.__name__, strange[0], known)
+                    hint = "" if _is_ours(cls) else _PASS_ON
+                    raise unexpected(cls.__name__, strange[0], known, hint)
         if cls._kinds and _is_ours(cls):
             check_kinds(cls, _signature(cls), args, kwargs)
         obj = cls.__new__(cls, *args, **kwargs)  # type: ignore[arg-type]

@@ -594,7 +594,8 @@ def test_clones_keep_what_keras_keeps():
     )
     assert [la.name for la in renamed.layers] == [la.name + "_new" for la in model.layers]
     x = lk.Input((4,), name="mine")
-    assert clone_model(chain(lk), input_tensors=x).input_names == ["mine"]
+    for make in (chain, stack):
+        assert clone_model(make(lk), input_tensors=x).input_names == ["mine"]
 
 
 def test_call_function_and_recursion():

@@ -13,6 +13,7 @@ import pytest
 import torch
 from _inputs import raised_by_us, say
 
+import lightkeras as lk
 from lightkeras import constraints, initializers, losses, metrics, ops, optimizers, regularizers
 from lightkeras.optimizers import schedules
 
@@ -126,6 +127,16 @@ def _has_no_default(cls, name):
     return inspect.signature(cls).parameters[name].default is inspect.Parameter.empty
 
 
+class Closed(lk.Model):
+    def __init__(this):
+        super().__init__()
+
+
+class Open(lk.layers.Layer):
+    def __init__(self, units, **more):
+        super().__init__(**more)
+
+
 X = torch.rand(4, 3)
 SAID = [
     # losses
@@ -164,6 +175,10 @@ SAID = [
     (lambda: initializers.Orthogonal(gain=[1]), TypeError, r"gain=\[1\]\. .*Type gain=1\.0"),
     (lambda: constraints.MaxNorm("2"), TypeError, r"max_value='2'\. A number.*max_value=2\."),
     (lambda: constraints.UnitNorm(axis="rows"), TypeError, r"axis='rows'\. A whole number, or"),
+    # classes of the user's
+    (lambda: Closed(name="a"), TypeError, r"Accepted: none\. Take \*\*kwargs in its __init__, and"),
+    (lambda: Closed(input_shape=(3,)), TypeError, r"'input_shape'\. Accepted: none\. Take"),
+    (lambda: Open(2, nam="a"), TypeError, r"Did you mean 'name'\? Accepted: (?!.*(self|more))"),
 ]  # fmt: skip
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from lightkeras import dtype_policies, regularizers
-from lightkeras._config import Configurable, _outside, arguments, plain, unexpected
+from lightkeras._config import Configurable, _outside, accepted, arguments, plain, unexpected
 from lightkeras._dtypes import torch_dtype
 from lightkeras._graph import KerasTensor, ShapeTensor, apply, output_spec
 from lightkeras._registry import to_snake, unique_name
@@ -139,10 +139,7 @@ class Layer(Weighted, metaclass=Configurable):
         super().__init__()
         strange = [k for k in kwargs if k not in Layer._extra_arguments]
         if strange:
-            known = inspect.signature(type(self).__init__).parameters
-            raise unexpected(
-                type(self).__name__, strange[0], {*known, "name", "dtype", "trainable"}
-            )
+            raise unexpected(type(self).__name__, strange[0], accepted(type(self))[0])
         if name is not None and (not isinstance(name, str) or "/" in name):
             raise ValueError(
                 f"{type(self).__name__}(name={name!r}) is no name. A text without a slash is "

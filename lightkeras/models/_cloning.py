@@ -131,7 +131,7 @@ def _clone_stack(model, clone, input_tensors):
             "tensor. Type input_tensors=Input(shape)."
         )
     if given:
-        layers.insert(0, Input(tensor=given[0], name=entry.name if entry else None))
+        layers.insert(0, Input(tensor=given[0], name=given[0].name))
     elif entry is not None:
         layers.insert(0, InputLayer.from_config(entry.get_config()))
     return Sequential(layers, name=model.name, trainable=model.trainable)
