@@ -204,7 +204,9 @@ class Progbar:
     def _values(self):
         text = ""
         for name, (total, count) in self._sums.items():
-            value = float(total.mean() if getattr(total, "ndim", 0) else total) / count
+            if getattr(total, "ndim", 0):
+                total = (total * 1.0).mean()  # whole numbers have none in torch
+            value = float(total) / count
             text += f" - {name}: {value:.4f}" if abs(value) > 1e-3 else f" - {name}: {value:.4e}"
         return text
 

@@ -9,10 +9,11 @@ from lightkeras import config
 __all__ = ["filtered"]
 
 _INSIDE = ("lightkeras", "lightning", "lightning_fabric", "lightning_utilities")
+_CALLS = "torch.nn.modules.module"  # every layer is called through it
 
 
 def filtered(method):
-    """Decorator: an error's traceback leaves out the frames of lightkeras and Lightning.
+    """Decorator: an error's traceback is without the frames of lightkeras and Lightning.
 
     `config.disable_traceback_filtering()` shows them.
     """
@@ -34,7 +35,7 @@ def _shortened(traceback):
     kept = []
     while traceback is not None:
         name = traceback.tb_frame.f_globals.get("__name__", "")
-        if name.partition(".")[0] not in _INSIDE:
+        if name.partition(".")[0] not in _INSIDE and name != _CALLS:
             kept.append(traceback)
         traceback = traceback.tb_next
     shown = None

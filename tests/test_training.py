@@ -423,6 +423,19 @@ def test_torch_optimizer_scheduler_and_torchmetrics():
     np.testing.assert_allclose(history["accuracy"], history["multiclass_accuracy"], rtol=1e-6)
 
 
+def test_a_metric_of_several_values_is_an_array_of_its_own(capsys):
+    """Also where it gives its state itself. The line shows the mean, of whole numbers too."""
+    import torchmetrics
+
+    model = classifier(metrics=[torchmetrics.ConfusionMatrix(task="multiclass", num_classes=2)])
+    counts = model.fit(X, Y, epochs=2, verbose=2).history["multiclass_confusion_matrix"]
+    assert [type(found) is np.ndarray and found.sum() for found in counts] == [203, 203]
+    assert "multiclass_confusion_matrix: 50.7500" in capsys.readouterr().out
+    found = model.evaluate(X, Y, verbose=0)[1]
+    model.evaluate(X[:3], Y[:3], verbose=0)
+    assert found.sum() == 203
+
+
 def test_lightning_callbacks_and_loggers_beside_kerass(tmp_path):
     checkpoint = L.callbacks.ModelCheckpoint(dirpath=tmp_path, monitor="val_loss", save_top_k=1)
     stop = L.callbacks.EarlyStopping("val_loss", patience=1, min_delta=10.0)

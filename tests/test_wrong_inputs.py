@@ -322,6 +322,10 @@ add("27 file", classifier, lambda m: fit(m, "data.csv", Y), "x is of type str",
 add("27 function", classifier, lambda m: fit(m, generator), r"Call it: x\(\)",
     error=TypeError)  # fmt: skip
 add("27 ragged", classifier, lambda m: fit(m, [[1, 2], [3]], [0, 1]), "pad_sequences")
+add("27 complex", classifier, lambda m: fit(m, X * 1j, Y), "imaginary parts would be lost",
+    r"x\.real", error=TypeError)  # fmt: skip
+add("101 column", lambda: classifier(shape=(4, 4)),
+    lambda m: fit(m, np.ones((8, 4, 4)), Y[:, None]), r"Flatten\(\)")  # fmt: skip
 add("27 symbolic", classifier, lambda m: fit(m, lk.Input((4,)), Y), "no numbers",
     error=TypeError)  # fmt: skip
 add(44, classifier, lambda m: m.predict(X[0], verbose=0), r"\(4,\)", r"x\[None\]")

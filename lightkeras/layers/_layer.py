@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lightkeras import dtype_policies, regularizers
 from lightkeras._config import Configurable, _outside, accepted, arguments, plain, unexpected
-from lightkeras._dtypes import torch_dtype
+from lightkeras._dtypes import dtype_name, torch_dtype
 from lightkeras._graph import KerasTensor, ShapeTensor, apply, output_spec
 from lightkeras._registry import to_snake, unique_name
 from lightkeras._text import Text, as_text, holds_text, refusal
@@ -230,6 +230,12 @@ class Layer(Weighted, metaclass=Configurable):
                 return leaf
         elif not self._casts_ints:
             return leaf
+        elif leaf.is_complex() and not self._dtype_in.is_complex:
+            raise TypeError(
+                f"The input of {type(self).__name__} {self.name!r} is {dtype_name(leaf.dtype)}, "
+                f"and it computes with {dtype_name(self._dtype_in)}: imaginary parts would be "
+                "lost. Use x.real, abs(x), or both parts side by side."
+            )
         new = leaf.to(self._dtype_in)
         if hasattr(leaf, "_keras_mask"):
             new._keras_mask = leaf._keras_mask

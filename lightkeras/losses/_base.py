@@ -389,7 +389,8 @@ def _advice(name, true, pred):
         return f"Use {_quoted('sparse_' + name)} for integer classes."
     if _is_one_hot(name) and ids:
         return f"Use to_categorical(y, {pred[-1]}) for integer classes."
-    if len(pred) > 2 and len(true) + sparse < len(pred):
+    rank = len(true) + (sparse and true[-1:] != (1,))  # classes may stand in a column
+    if len(pred) > 2 and rank < len(pred):
         return "Use Flatten() or GlobalAveragePooling2D() before the last Dense layer."
     if true[:1] != pred[:1]:
         return "Use as many rows in both."

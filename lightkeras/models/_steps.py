@@ -417,7 +417,7 @@ def _states_aside(model):
 
 
 def _floats(named):
-    """{name: number or tensor} to floats, with one read per device."""
+    """{name: number or tensor} to floats, with one read per device; of several values, an array."""
     flat = {}
     for name, value in (named or {}).items():
         flat.update(value if isinstance(value, dict) else {name: value})
@@ -425,7 +425,19 @@ def _floats(named):
     if tensors:
         values = torch.stack([v.detach().reshape(()).double() for v in tensors.values()]).tolist()
         flat.update(zip(tensors, values, strict=True))
-    return {k: float(v) if np.ndim(v) == 0 else v for k, v in flat.items()}
+    # Arrays of their own: a metric may give its state itself, which goes on changing.
+    return {k: float(v) if np.ndim(v) == 0 else np.array(_host(v)) for k, v in flat.items()}
+
+
+def _host(value):
+    return _to_host(value) if isinstance(value, torch.Tensor) else value
+
+
+def _to_host(tensor):
+    tensor = tensor.detach()
+    if tensor.dtype is torch.bfloat16:  # NumPy has no bfloat16
+        tensor = tensor.float()
+    return tensor.cpu().numpy()
 
 
 def _name_of(loss):

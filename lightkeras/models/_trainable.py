@@ -24,7 +24,7 @@ from lightkeras.layers._layer import training_mode
 from lightkeras.layers._shapes import device_of
 from lightkeras.models import _checks
 from lightkeras.models._open import Open
-from lightkeras.models._steps import OneBatch, Steps, _to
+from lightkeras.models._steps import OneBatch, Steps, _to, _to_host
 
 __all__ = ["Trainable"]
 
@@ -552,13 +552,6 @@ def _turns(batches):
         return 0, 1
     batches.deal(rank(), stride)
     return rank(), stride
-
-
-def _to_host(tensor):
-    tensor = tensor.detach()
-    if tensor.dtype is torch.bfloat16:  # NumPy has no bfloat16
-        tensor = tensor.float()
-    return tensor.cpu().numpy()
 
 
 def _joined(*parts):
