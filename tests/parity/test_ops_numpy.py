@@ -57,6 +57,15 @@ CASES = [
     *rows("bitwise_not bitwise_invert", row(INTS), row(BITS)),
     *rows("view", row(X, "int32"), row(INTS, "float32")),
     *rows("i0", row(CUBE)),
+    *rows(
+        "arctan2 hypot logaddexp logaddexp2 heaviside",
+        *(
+            row(*pair, gradients=False, rtol=1e-2, atol=1e-2)
+            for pair in ((HALF, INTS), (BITS, HALF))
+        ),
+    ),
+    *rows("average", row(HALF, axis=1, weights=BITS | True, rtol=1e-2, atol=1e-2)),
+    *rows("correlate", row(HALF[0], INTS[0, :3], rtol=1e-2, atol=1e-2, symbolic=False)),
     *rows("imag", row(COMPLEX[:1], symbolic=False)),
     # ---- two tensors, value by value
     *rows("nextafter", row(CUBE, CUBE[:, ::-1].copy(), gradients=False)),

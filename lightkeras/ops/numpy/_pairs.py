@@ -27,7 +27,9 @@ def _promoted(x1, x2):
 
 
 def _floats(x1, x2):
-    return _promoted(floating(x1), floating(x2))
+    """Promoted, integers as floats: half precision beside integers stays what it is."""
+    x1, x2 = _promoted(x1, x2)
+    return floating(x1), floating(x2)
 
 
 def _integers(x1, x2):

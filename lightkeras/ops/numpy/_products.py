@@ -196,10 +196,9 @@ def correlate(x1, x2, mode="valid"):
             f"{tuple(x2.shape)}. 'valid', 'same' and 'full' are accepted, and vectors. "
             "Flatten the tensors, or use ops.conv."
         )
-    x1, x2 = floating(x1), floating(x2)
     dtype = torch.promote_types(x1.dtype, x2.dtype)
-    pad = len(x2) - 1
-    full = F.conv1d(x1.to(dtype)[None, None], x2.to(dtype)[None, None], padding=pad)[0, 0]
+    x1, x2 = floating(x1.to(dtype)), floating(x2.to(dtype))
+    full = F.conv1d(x1[None, None], x2[None, None], padding=len(x2) - 1)[0, 0]
     short, long = sorted((len(x1), len(x2)))
     if mode == "full":
         return full

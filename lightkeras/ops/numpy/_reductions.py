@@ -76,7 +76,8 @@ def average(x, axis=None, weights=None):
         return floating(x)
     if weights is None:
         return mean(x, axis)
-    x, weights = floating(x), floating(weights)
+    dtype = torch.promote_types(x.dtype, weights.dtype)
+    x, weights = floating(x.to(dtype)), floating(weights.to(dtype))
     if weights.ndim == 1 and x.ndim > 1:
         sizes = [1] * x.ndim
         sizes[axis] = -1
