@@ -129,6 +129,23 @@ def test_a_model_on_it_and_its_file(tmp_path):
     head.fit(iter(encoded), verbose=0)
 
 
+@pytest.mark.parametrize("row", range(len(TABLE)))
+def test_files(row, tmp_path):
+    kw, expected = TABLE[row][:2]
+    space = FeatureSpace(**kw)
+    if space._to_adapt():
+        with pytest.raises(ValueError, match=r"has seen no data yet.*Type space\.adapt\(data\)"):
+            space.save(tmp_path / "space.keras")
+    space.adapt(DATA)
+    space(NEW)
+    space.save(tmp_path / "space.keras")
+    again = lk.saving.load_model(tmp_path / "space.keras")
+    assert again.get_config() == space.get_config()
+    same(again(NEW), expected)
+    model = lk.Model(again.get_inputs(), again.get_encoded_features())
+    same(model({n: np.array(v) for n, v in NEW.items()}), expected)
+
+
 def test_configs():
     space = FeatureSpace(**TABLE[2][0])
     config = space.get_config()

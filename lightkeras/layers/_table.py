@@ -60,7 +60,8 @@ def table():
         _table = _LayerTable("layer", classes, base=(Layer, Operation))
         # files use class names only
         _table.entries = {getattr(c, "_exported_as", c.__name__): c for c in classes}
-        importlib.import_module("lightkeras.models")  # they stand above, and register themselves
+        importlib.import_module("lightkeras.layers.preprocessing.feature_space")
+        importlib.import_module("lightkeras.models")  # all these register themselves
     return _table
 
 

@@ -23,6 +23,7 @@ from lightkeras import (
 )
 from lightkeras._dtypes import dtype_name, torch_dtype
 from lightkeras.layers import _table
+from lightkeras.layers.preprocessing.feature_space import Cross, Feature
 from lightkeras.optimizers import schedules
 from lightkeras.random import SeedGenerator
 from lightkeras.saving import _code
@@ -32,12 +33,14 @@ from lightkeras.saving._operations import is_known
 __all__ = ["check", "deserialize_keras_object", "model_from", "revive", "serialize_keras_object"]
 
 
+_features = _registry.Table("feature", [Feature, Cross])
 _random = _registry.Table("seed generator", [SeedGenerator], base=SeedGenerator)
 
 
 def _slots():
     """{where Keras keeps the classes of a slot: its table}, the longest names first."""
     return {
+        "layers.preprocessing.feature_space": _features,
         "optimizers.schedules": schedules._table,
         "dtype_policies": dtype_policies._table,
         "regularizers": regularizers._table,
@@ -50,6 +53,7 @@ def _slots():
         "losses": losses.table,
         "layers": _table.table(),
         "models": _table.table(),
+        "utils": _table.table(),
     }
 
 
@@ -319,7 +323,7 @@ def model_from(config, custom_objects=None, safe_mode=True, where="The config"):
                 f"{where} describes a model that cannot be made. {_said(error)} Save it again, or "
                 "correct the class that raised this."
             ) from error
-    if not hasattr(model, "compile_from_config"):
+    if not hasattr(model, "save"):
         raise LoadError(
             f"{where} holds a {type(model).__name__} and no model. Layers are read by "
             "layers.deserialize(config). Save a model."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import importlib
 
 import numpy as np
 import torch
@@ -36,6 +37,7 @@ _TYPES = (
     "string_categorical",
     "string_hashed",
 )
+_HOME = "keras.src.layers.preprocessing.feature_space"  # where Keras keeps what it does not export
 
 
 class Cross(Configured):
@@ -46,6 +48,8 @@ class Cross(Configured):
         crossing_dim: Number of bins.
         output_mode: "one_hot" or "int".
     """
+
+    _keras_class = (_HOME, "Cross")
 
     def __init__(self, feature_names, crossing_dim, output_mode="one_hot"):
         if output_mode not in ("int", "one_hot"):
@@ -67,6 +71,8 @@ class Feature(Configured):
         preprocessor: The layer.
         output_mode: "one_hot", "int" or "float": what is made of what the layer gives.
     """
+
+    _keras_class = (_HOME, "Feature")
 
     def __init__(self, dtype, preprocessor, output_mode):
         if output_mode not in ("int", "one_hot", "float"):
@@ -107,6 +113,7 @@ class FeatureSpace(Layer):
     """
 
     _takes_text = True
+    _keras_class = ("keras.utils", "FeatureSpace")
 
     def __init__(
         self,
@@ -339,6 +346,26 @@ class FeatureSpace(Layer):
             self.__dict__["encoded_features"] = self._encoded(self.inputs)
         return self.encoded_features
 
+    # ---- files --------------------------------------------------------------------------------
+
+    def save(self, filepath, overwrite=True):
+        """Write the space, with what `adapt` found, to a `.keras` file for `models.load_model`.
+
+        Raises:
+            ValueError: it has seen no data yet, or the name does not end in `.keras`.
+        """
+        self._need_adapted()
+        self.__dict__["built"] = True
+        importlib.import_module("lightkeras.saving").save_model(self, filepath, overwrite)
+
+    def get_build_config(self):
+        """Whether the layers have seen their data."""
+        return {"adapted": True} if self._is_adapted else None
+
+    def build_from_config(self, config):
+        """Be adapted: what was found comes with the layers."""
+        self.__dict__.update(_is_adapted=True, built=True)
+
     def get_config(self):
         """Features and crosses as configs; what `adapt` found is in the layers."""
         names = ("output_mode", "crossing_dim", "hashing_dim", "num_discretization_bins", "name")
@@ -377,3 +404,6 @@ def _column(x, name):
         array = np.array(x)  # a copy: a frame may be read-only
         x = torch.as_tensor(array.astype("float32") if array.dtype == np.float64 else array)
     return x.reshape(-1, 1) if x.ndim < 2 else x
+
+
+_table.register("FeatureSpace", FeatureSpace)
