@@ -338,6 +338,39 @@ def test_a_process_that_ends_in_evaluate_is_told_to_the_others():
     assert first.endswith("with ZeroDivisionError: in the second process")
 
 
+class Branch(lk.Model):
+    """A model with weights that no loss depends on."""
+
+    def __init__(self):
+        super().__init__()
+        self.head, self.unused = lk.layers.Dense(1), lk.layers.Dense(2)
+
+    def call(self, x):
+        self.unused(x)
+        return self.head(x)
+
+
+def unused(strategy):
+    lk.utils.set_random_seed(1)
+    model = Branch()
+    model.compile("adam", "mse")
+    flags = {"devices": 2, "accelerator": "cpu", "strategy": strategy} if strategy else {}
+    try:
+        model.fit(X, X[:, :1], batch_size=8, verbose=0, shuffle=False, **flags)
+    except ValueError as error:
+        return str(error)
+    return model.get_weights()
+
+
+def test_weights_without_a_gradient_are_named():
+    for text in on_group(2, unused, "ddp"):
+        assert text.startswith("The loss of a batch does not depend on unused.weight, unused.bias,")
+        assert "Type strategy='ddp_find_unused_parameters_true', or set trainable=False" in text
+    found, alone = on_group(2, unused, "ddp_find_unused_parameters_true")[0], unused(None)
+    for here, there in zip(found, alone, strict=True):
+        np.testing.assert_allclose(here, there, rtol=1e-5, atol=1e-6)
+
+
 # ---- training ---------------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ import lightning.pytorch as L
 
 from lightkeras import config
 from lightkeras._data import telling
-from lightkeras._training._failures import ending_together
+from lightkeras._training._failures import ending_together, naming_unused
 from lightkeras._training._fit import Fit, shown_steps
 from lightkeras._training._lightning import LightningModel
 from lightkeras._training._memory import memory_kept
@@ -191,7 +191,8 @@ def _run(trainer, module, model, group, ckpt):
         on_cpu = trainer.strategy.root_device.type == "cpu"
         kept = memory_kept(model._compiled.jit and on_cpu)
         told = telling(module.train_batches, module.val_batches)
-        with ending_together(trainer), brought_back(module, trainer), kept, told:
+        named = naming_unused(trainer, model)
+        with ending_together(trainer), brought_back(module, trainer), kept, told, named:
             trainer.fit(module, module.train_loader(), module.val_loader(), ckpt_path=ckpt)
     except SystemExit as error:
         # Lightning turns Ctrl-C into the end of the process; a notebook wants to go on.

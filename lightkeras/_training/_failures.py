@@ -18,7 +18,13 @@ import torch.distributed as dist
 
 from lightkeras._ranks import gather, rank, world
 
-__all__ = ["end_with_parent", "ending_together", "leave_at_exit", "let_others_speak"]
+__all__ = [
+    "end_with_parent",
+    "ending_together",
+    "leave_at_exit",
+    "let_others_speak",
+    "naming_unused",
+]
 
 _KEY = "lightkeras/failed"
 _PATIENCE = 2.0  # seconds to wait for the word of a process that has gone
@@ -57,6 +63,39 @@ def ending_together(trainer=None):
         if rank() > 0 and multiprocessing.parent_process() is None:
             raise SystemExit(reason) from None  # a line is enough: others have more to say
         raise RuntimeError(reason) from None
+
+
+@contextmanager
+def naming_unused(trainer, model):
+    """Around `trainer.fit`: what DDP says of weights without gradients is said with their names.
+
+    Raises:
+        ValueError: the loss of a batch did not depend on all weights.
+    """
+    try:
+        yield
+    except Exception as error:  # a process that ends with `fit` gives its text alone
+        if "find_unused_parameters=True" not in str(error):
+            raise
+        how = getattr(trainer.strategy, "_start_method", None) or "popen"
+        strategy = "ddp" if how == "popen" else f"ddp_{how}"
+        trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        names = [name for name, p in trained.items() if p.grad is None]
+        names = names if len(names) < len(trained) else []  # trained in another process
+        raise ValueError(
+            f"The loss of a batch does not depend on {_shown(names)}, and DDP waits for a "
+            "gradient of every weight. Weights without one are accepted by another strategy, "
+            "which looks for them in every step. Type "
+            f"strategy='{strategy}_find_unused_parameters_true', or set trainable=False for these "
+            "layers."
+        ) from None
+
+
+def _shown(names, most=4):
+    """The first names, and how many more there are."""
+    more = len(names) - most
+    some = ", ".join(names[:most]) or "some weights"
+    return f"{some} and {more} more" if more > 0 else some
 
 
 def _is_lost_connection(error):
