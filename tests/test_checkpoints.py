@@ -87,6 +87,47 @@ def test_fit_goes_on_with_the_states_of_both_kinds(tmp_path, way, whose):
     assert same(model, again) and rest == whole and len(whole[1]) == 6 and whole[2] == [5, 5]
 
 
+def dropping(seed):
+    lk.utils.set_random_seed(seed)
+    drops = [lk.layers.Dropout(0.3), lk.layers.Dropout(0.2, seed=4)]
+    model = lk.Sequential([lk.Input((4,)), lk.layers.Dense(8), *drops, lk.layers.Dense(1)])
+    model.compile("adam", "mse")
+    return model
+
+
+def draws(where, seed, loader=False, **more):
+    """A training that draws: its order, what is dropped out; (weights, History, a last draw)."""
+    model, saves = dropping(seed), ModelCheckpoint(f"{where}/{{epoch}}.ckpt")
+    noise = LambdaCallback(on_epoch_end=lambda epoch, logs: np.random.rand(epoch))
+    given = {"x": X, "y": X[:, :1], "batch_size": 8}
+    if loader:
+        rows = TensorDataset(torch.tensor(X), torch.tensor(X[:, :1]))
+        given = {"x": DataLoader(rows, 8, shuffle=True)}
+    history = model.fit(**given, verbose=0, callbacks=[saves, noise], **more)
+    return model.get_weights(), history.history, torch.rand(()).item(), np.random.rand()
+
+
+@pytest.mark.parametrize("loader", [False, True])
+def test_random_numbers_go_on(tmp_path, loader):
+    whole = draws(tmp_path, 1, epochs=5, loader=loader)
+    again = draws(tmp_path, 2, epochs=5, loader=loader, resume=tmp_path / "3.ckpt")
+    assert all(map(np.array_equal, whole[0], again[0]))
+    assert whole[1:] == again[1:]
+
+
+def group_draws(where):
+    how = {"accelerator": "cpu", "strategy": "ddp", "devices": 2, "epochs": 4}
+    return draws(where, 1, **how), draws(where, 2, **how, resume=f"{where}/2.ckpt")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the group is forked")
+def test_random_numbers_of_every_process_go_on(tmp_path):
+    for whole, again in on_group(2, group_draws, str(tmp_path)):
+        for here, there in zip(whole[0], again[0], strict=True):
+            np.testing.assert_allclose(here, there, rtol=1e-6, atol=1e-7)
+        assert whole[3] == again[3]
+
+
 @pytest.mark.parametrize("weights_only", [False, True])
 def test_weights_of_a_ckpt(tmp_path, weights_only):
     """As the scripts of Keras 2 do it."""

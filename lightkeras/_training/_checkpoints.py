@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.plugins import TorchCheckpointIO
 
+from lightkeras._ranks import gather, rank, world
 from lightkeras._training._backup import packed
 from lightkeras._training._state import (
     callback_states,
@@ -17,6 +18,8 @@ from lightkeras._training._state import (
     optimizer_state,
     optimizers_of,
     put_back_callbacks,
+    put_back_random,
+    random_part,
 )
 
 __all__ = [
@@ -85,10 +88,12 @@ def write_whole(trainer):
 def complete(fit, checkpoint):
     """Add the states of Keras's callbacks, and the steps that Lightning did not take itself."""
     if "callbacks" in checkpoint:  # not of the weights alone
+        mine = random_part(fit)
         checkpoint["lightkeras"].update(
             callbacks=callback_states(fit.group.callbacks),
             told=fit.told,  # how many callbacks have heard of the end of this epoch
             logs=packed(fit.epoch_logs, "logs"),
+            random=gather(mine) if world() > 1 else [mine],
         )
     if fit.chunk:
         counts = checkpoint["loops"]["fit_loop"]
@@ -159,6 +164,9 @@ def put_back_ckpt(fit):
     if loaded is None or "callbacks" not in loaded:
         return
     put_back_callbacks(fit.group.callbacks, loaded["callbacks"])
+    places = loaded.get("random", ())
+    if len(places) == world():  # else as many processes have to draw other numbers
+        put_back_random(fit, places[rank()])
     if loaded["told"] is not None:
         for callback in fit.group.callbacks[loaded["told"] :]:
             callback.on_epoch_end(loaded["epoch"], dict(loaded["logs"]))

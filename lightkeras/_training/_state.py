@@ -8,7 +8,7 @@ import torch
 
 from lightkeras._rng import generators, rng_state, set_rng_state
 from lightkeras._together import moved_metrics
-from lightkeras._training._backup import packed
+from lightkeras._training._backup import packed, unpacked
 from lightkeras._tree import map_structure
 from lightkeras.metrics._torchmetrics import TorchMetric
 from lightkeras.optimizers import parameter_of
@@ -23,6 +23,8 @@ __all__ = [
     "put_back",
     "put_back_callbacks",
     "put_back_own",
+    "put_back_random",
+    "random_part",
     "shared_part",
 ]
 
@@ -175,6 +177,15 @@ def _gradients(fit):
     return {n: p.grad for n, p in fit.model.named_parameters() if p.grad is not None}
 
 
+def random_part(fit):
+    """What `own_part` has of random numbers, for a place between two epochs."""
+    return {
+        "rng": packed(rng_state(), "the state of the random numbers"),
+        "generators": packed(_generators(fit).state(), "the state of the generators"),
+        "data": {n: packed(b.state_dict(), n) for n, b in data_of(fit).items()},
+    }
+
+
 # ---- back -------------------------------------------------------------------------------------
 
 
@@ -245,5 +256,19 @@ def put_back_own(fit, state):
         parameters[name].grad = gradient.to(parameters[name].device)
     for name, batches in data_of(fit).items():
         batches.load_state_dict(state["data"][name])
+    _generators(fit).put_back(state["generators"])
+    set_rng_state(state["rng"])
+
+
+def put_back_random(fit, state):
+    """Put back what `random_part` took.
+
+    Data may be of another kind than then, and what is endless goes on where the script begins it.
+    """
+    state = unpacked(state)
+    for name, batches in data_of(fit).items():
+        then = state["data"].get(name, {})
+        if then.keys() == batches.state_dict().keys() and not then.get("lasts"):
+            batches.load_state_dict(then)
     _generators(fit).put_back(state["generators"])
     set_rng_state(state["rng"])
