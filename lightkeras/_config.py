@@ -276,7 +276,8 @@ class Configurable(type):
                 obj.__init__(*args, **kwargs)
             except (TypeError, AttributeError) as error:
                 said = str(error)  # a sentence of ours, or Python's own on a missing argument
-                if said.endswith(".") or "__init__()" in said or not _is_ours(cls):
+                known = said.endswith(".") or "__init__()" in said
+                if known or not _is_ours(cls) or _through_others(error.__traceback__):
                     raise
                 raise _unfit(cls, args, kwargs, error) from error
             if cls._proof is not None and cls._proof not in obj.__dict__:
@@ -289,6 +290,15 @@ class Configurable(type):
 
 def _is_ours(cls):
     return cls.__module__.startswith("lightkeras.")
+
+
+def _through_others(traceback):
+    """Whether code of neither ours nor torch's was on the way to an error."""
+    while traceback is not None:
+        if not traceback.tb_frame.f_globals.get("__name__", "").startswith(("lightkeras", "torch")):
+            return True
+        traceback = traceback.tb_next
+    return False
 
 
 def _unfit(cls, args, kwargs, error):

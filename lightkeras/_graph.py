@@ -196,7 +196,9 @@ def apply(operation, args, kwargs):
                 )
         try:
             outputs = output_spec(operation.fn, args, kwargs)
-        except (RuntimeError, IndexError) as error:
+        except (RuntimeError, IndexError, TypeError) as error:
+            if isinstance(error, TypeError) and "ShapeTensor" not in str(error):
+                raise
             raise _refused(operation.label, (args, kwargs), error) from None
     else:
         outputs = operation.compute_output_spec(*args, **kwargs)
@@ -207,6 +209,7 @@ def apply(operation, args, kwargs):
 def _refused(label, given, error):
     shapes = " and ".join(str(t.shape) for t in flatten(given) if is_keras_tensor(t))
     said = str(error).strip().partition("\n")[0][:200].rstrip(".")
+    said = said.replace("ShapeTensor", "KerasTensor")
     return ValueError(
         f"{label}() does not take a symbolic tensor of shape {shapes}: {said}. Its shapes and "
         "arguments must go together. Change them, for example with a Reshape or Dense layer."

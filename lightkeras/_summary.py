@@ -47,6 +47,11 @@ def summary(
     Raises:
         ValueError: no layer is called as `layer_range` says, or a column has no room.
     """
+    if not (print_fn is None or callable(print_fn)):
+        raise TypeError(
+            f"summary(print_fn=) got {type(print_fn).__name__}. A function of a text is accepted. "
+            "Type print_fn=print, or leave it out."
+        )
     nodes = _nodes(model)
     graph = _is_graph(nodes)
     columns = _COLUMNS + [("Connected to", "<")] * graph + [("Trainable", "^")] * show_trainable
@@ -232,7 +237,14 @@ def _readable(size):
 
 def _layout(line_length, positions, graph, show_trainable):
     """Width of the table, and the fractions of it at which the columns end."""
-    positions = list(positions or (_GRAPH_POSITIONS if graph else _POSITIONS))
+    usual = _GRAPH_POSITIONS if graph else _POSITIONS
+    positions = list(positions or usual)
+    if len(positions) != len(usual) or not hasattr(line_length or 0, "__index__"):
+        raise ValueError(
+            f"summary(line_length={line_length!r}, positions={positions}) does not fit a table of "
+            f"{len(usual)} columns. A number of characters is accepted, and for each column the "
+            f"fraction of the width where it ends. Type positions={list(usual)}."
+        )
     if show_trainable:
         positions = [0.9 * p for p in positions] + [1.0]
     widest = (108 if graph else 88) + 12 * show_trainable

@@ -344,3 +344,12 @@ def test_arguments_of_another_kind(make):
 def test_a_missing_argument_is_told_by_python():
     with pytest.raises(TypeError, match=r"missing 1 required positional argument: 'units'$"):
         layers.Dense()
+
+
+def test_an_error_in_a_layer_of_the_users_is_not_taken_for_one_in_an_argument():
+    class Forgetful(layers.Layer):
+        def call(self, x):
+            return x @ self.kernel
+
+    with pytest.raises(AttributeError, match="'Forgetful' object has no attribute 'kernel'"):
+        lk.Sequential([lk.Input((3,)), Forgetful()])

@@ -14,7 +14,17 @@ import torch
 from _inputs import raised_by_us, say
 
 import lightkeras as lk
-from lightkeras import constraints, initializers, losses, metrics, ops, optimizers, regularizers
+from lightkeras import (
+    constraints,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    models,
+    ops,
+    optimizers,
+    regularizers,
+)
 from lightkeras.optimizers import schedules
 
 JUNK = {
@@ -137,6 +147,24 @@ class Open(lk.layers.Layer):
         super().__init__(**more)
 
 
+class NoReturn(lk.Model):
+    def __init__(self):
+        super().__init__()
+        self.head = layers.Dense(1)
+
+    def call(self, x):
+        self.head(x)
+
+
+def stack():
+    return lk.Sequential([lk.Input((3,)), layers.Dense(1)])
+
+
+def fit(model, **arguments):
+    model.compile("sgd", "mse")
+    model.fit(X, X[:, :1], verbose=0, **arguments)
+
+
 X = torch.rand(4, 3)
 SAID = [
     # losses
@@ -175,6 +203,17 @@ SAID = [
     (lambda: initializers.Orthogonal(gain=[1]), TypeError, r"gain=\[1\]\. .*Type gain=1\.0"),
     (lambda: constraints.MaxNorm("2"), TypeError, r"max_value='2'\. A number.*max_value=2\."),
     (lambda: constraints.UnitNorm(axis="rows"), TypeError, r"axis='rows'\. A whole number, or"),
+    # models, layers and symbolic tensors
+    (lambda: fit(NoReturn()), TypeError, r"call\(\) of 'no_return' returned None\..*End call"),
+    (lambda: NoReturn().predict(X, verbose=0), TypeError, r"The model returned None\."),
+    (lambda: layers.MultiHeadAttention(1, 2)(X), TypeError, r"1 inputs.*2: query, value\."),
+    (lambda: lk.Input((3,)) + "a", ValueError, r"add\(\) .* \+: 'KerasTensor' and 'str'\."),
+    (lambda: None - lk.Input((3,)), ValueError, r"'NoneType' and 'KerasTensor'\."),
+    (lambda: models.clone_model("m"), TypeError, r"got str\. A model is accepted\."),
+    (lambda: fit(stack(), trainer=3), TypeError, r"fit\(trainer=\) got int\. A lightning Trainer"),
+    (lambda: stack().summary(line_length="a"), ValueError, r"line_length='a'.*3 columns"),
+    (lambda: stack().summary(positions=[1]), ValueError, r"positions=\[0\.45, 0\.8, 1\.0\]\."),
+    (lambda: stack().summary(print_fn=3), TypeError, r"print_fn=\) got int\. .*print_fn=print"),
     # classes of the user's
     (lambda: Closed(name="a"), TypeError, r"Accepted: none\. Take \*\*kwargs in its __init__, and"),
     (lambda: Closed(input_shape=(3,)), TypeError, r"'input_shape'\. Accepted: none\. Take"),

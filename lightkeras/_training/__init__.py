@@ -138,7 +138,13 @@ def _epochs_of(trainer, epochs):
 
     Raises:
         ValueError: they do not.
+        TypeError: it is none.
     """
+    if not isinstance(trainer, L.Trainer):
+        raise TypeError(
+            f"fit(trainer=) got {type(trainer).__name__}. A lightning Trainer is accepted, or a "
+            "dict of its flags. Type trainer={'devices': 2}."
+        )
     most = trainer.max_epochs
     if trainer.fast_dev_run:
         return most

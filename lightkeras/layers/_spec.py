@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 from torch import Tensor
 
 from lightkeras._graph import KerasTensor, ShapeTensor
@@ -97,6 +99,18 @@ def check_input(layer, shape):
     layer._check_shape(tuple(shape))
 
 
+def _too_few(layer, args):
+    parameters = inspect.signature(layer.call).parameters.values()
+    names = [
+        p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
+    ]
+    kind = type(layer).__name__
+    return TypeError(
+        f"{kind} {layer.name!r} was called with {len(args)} inputs. It takes {len(names)}: "
+        f"{', '.join(names)}. Type {kind}(...)({', '.join(names)})."
+    )
+
+
 def explain(layer, args, error):
     """Raise our sentence for a call that failed; return where the error is not about the input.
 
@@ -118,6 +132,8 @@ def explain(layer, args, error):
     if next(layer.children(), None) is not None:
         return  # a layer in it failed, which may be the user's
     said = str(error).strip().partition("\n")[0][:200].rstrip(".")
+    if "required positional argument" in said:
+        raise _too_few(layer, args) from None
     raise ValueError(
         f"{type(layer).__name__} {layer.name!r} cannot compute with an input of "
         f"{', '.join(shapes[:5])}: {said}. Shapes, dtype and the layer's arguments must go "

@@ -27,6 +27,7 @@ __all__ = [
     "few",
     "guard",
     "no_optimizer",
+    "no_outputs",
     "reason",
     "row_shapes",
     "warn_frozen",
@@ -138,6 +139,14 @@ def _takes_bytes(model):
         if operation.weights:
             return False
     return False
+
+
+def no_outputs(owner, given):
+    """The error for outputs that nothing can be computed from."""
+    return TypeError(
+        f"{owner} returned {'None' if given is None else type(given).__name__}. A tensor, or a "
+        "list or dict of tensors, is expected. End call() with return outputs."
+    )
 
 
 # ---- targets ----------------------------------------------------------------------------------

@@ -47,6 +47,11 @@ def clone_model(
             f"clone_model() got an unexpected argument {next(iter(kwargs))!r}. Accepted: "
             "input_tensors, clone_function, call_function, recursive."
         )
+    if not isinstance(model, Model):
+        raise TypeError(
+            f"clone_model() got {type(model).__name__}. A model is accepted. Type "
+            "clone_model(model); a layer is cloned by type(layer).from_config(layer.get_config())."
+        )
     stack, graph = (
         isinstance(model, Sequential),
         isinstance(model, Model) and model._plan is not None,

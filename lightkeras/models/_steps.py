@@ -12,7 +12,7 @@ import torch
 from lightkeras import _data
 from lightkeras import metrics as metrics_module
 from lightkeras._step import Compiled, rows_of
-from lightkeras._tree import map_structure
+from lightkeras._tree import flatten, map_structure
 from lightkeras.layers import Layer
 from lightkeras.layers._layer import training_mode
 from lightkeras.layers._shapes import device_of
@@ -322,6 +322,9 @@ class Steps(Layer):
                 return
             raise
         _checks.check_head(self)
+        for leaf in [] if own_step else flatten(y_pred):
+            if not isinstance(leaf, torch.Tensor):
+                raise _checks.no_outputs(f"call() of {self.name!r}", leaf)
         if self._compiled.parts is None and not own_step:
             self._compiled.bind(self._output_keys, _checks.few(y), y_pred)
             self._compiled.seen = _checks.row_shapes(x)
@@ -426,14 +429,14 @@ def _floats(named):
         values = torch.stack([v.detach().reshape(()).double() for v in tensors.values()]).tolist()
         flat.update(zip(tensors, values, strict=True))
     # Arrays of their own: a metric may give its state itself, which goes on changing.
-    return {k: float(v) if np.ndim(v) == 0 else np.array(_host(v)) for k, v in flat.items()}
-
-
-def _host(value):
-    return _to_host(value) if isinstance(value, torch.Tensor) else value
+    return {k: float(v) if np.ndim(v) == 0 else np.array(_to_host(v)) for k, v in flat.items()}
 
 
 def _to_host(tensor):
+    if tensor is None:
+        raise _checks.no_outputs("The model", None)
+    if not isinstance(tensor, torch.Tensor):  # of a step of the user's
+        return np.asarray(tensor)
     tensor = tensor.detach()
     if tensor.dtype is torch.bfloat16:  # NumPy has no bfloat16
         tensor = tensor.float()
