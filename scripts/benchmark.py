@@ -16,6 +16,7 @@ is installed besides changes what is imported.
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import statistics
@@ -240,6 +241,7 @@ def main() -> None:
         if unknown := set(given) - set(known):
             parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
 
+    compileall.compile_dir(ROOT / "lightkeras", quiet=1)  # as pip does with what it installs
     apart = set(peers) & set(FOREIGN)
     pythons = {peer: python_for(peer) if apart else Path(sys.executable) for peer in peers}
     results = {}
