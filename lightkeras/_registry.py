@@ -161,6 +161,11 @@ def get_registered_object(name, custom_objects=None, module_objects=None):
 @contextmanager
 def custom_object_scope(custom_objects: dict[str, object]):
     """Inside the `with` block, these names can be used as strings and in files."""
+    if not isinstance(custom_objects, dict):
+        raise TypeError(
+            f"custom_objects is of type {type(custom_objects).__name__}. A dict of names and "
+            'classes or functions is accepted. Type custom_objects={"MyLayer": MyLayer}.'
+        )
     _scopes.append(dict(custom_objects))
     try:
         yield

@@ -423,6 +423,52 @@ def test_torch_optimizer_scheduler_and_torchmetrics():
     np.testing.assert_allclose(history["accuracy"], history["multiclass_accuracy"], rtol=1e-6)
 
 
+FUNCTIONS = {
+    "binary_cross_entropy": (torch.nn.BCELoss, "sigmoid", 1),
+    "binary_cross_entropy_with_logits": (torch.nn.BCEWithLogitsLoss, None, 1),
+    "cross_entropy": (torch.nn.CrossEntropyLoss, None, 2),
+    "huber_loss": (torch.nn.HuberLoss, None, 1),
+    "poisson_nll_loss": (torch.nn.PoissonNLLLoss, None, 1),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_loss_functions_of_torch_are_called_as_torch_does_outputs_first(name):
+    kind, activation, units = FUNCTIONS[name]
+    given, found = (getattr(torch.nn.functional, name), kind()), []
+    for loss in given:
+        lk.utils.set_random_seed(0)
+        stack = [lk.Input((X.shape[1],)), lk.layers.Dense(units, activation=activation)]
+        model = lk.Sequential(stack)
+        model.compile("sgd", loss)
+        model.fit(X, Y.astype("float32") if units == 1 else Y, shuffle=False, verbose=0)
+        found.append(model.get_weights())
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
+    model.compile("sgd", given[0])
+    model.fit(X, Y, sample_weight=np.ones(len(X)), verbose=0)
+
+
+def test_functions_of_torchmetrics_are_called_outputs_first():
+    from functools import partial
+
+    from torchmetrics import functional
+
+    model = classifier(
+        metrics=[partial(functional.accuracy, task="multiclass", num_classes=2), "accuracy"]
+    )
+    _, theirs, ours = model.evaluate(X, Y, batch_size=len(X), verbose=0)
+    assert theirs == pytest.approx(ours)
+    model = lk.Sequential([lk.Input((X.shape[1],)), lk.layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=[functional.mean_absolute_percentage_error])
+    y = Y[:, None] + 1.0
+    expected = functional.mean_absolute_percentage_error(
+        torch.tensor(model.predict(X, verbose=0)), torch.tensor(y)
+    )
+    found = model.evaluate(X, y, batch_size=len(X), verbose=0)[1]
+    assert found == pytest.approx(float(expected), rel=1e-5)
+
+
 def test_a_metric_of_several_values_is_an_array_of_its_own(capsys):
     """Also where it gives its state itself. The line shows the mean, of whole numbers too."""
     import torchmetrics

@@ -160,9 +160,28 @@ def stack():
     return lk.Sequential([lk.Input((3,)), layers.Dense(1)])
 
 
+def pair():
+    a, b = lk.Input((3,), name="a"), lk.Input((3,), name="b")
+    return lk.Model([a, b], layers.Dense(1)(layers.concatenate([a, b])))
+
+
+class Three(lk.Model):
+    def call(self, x):
+        return x
+
+    def train_step(self, data):
+        return 3
+
+
+class Endless(torch.utils.data.Dataset):
+    def __getitem__(self, i):
+        return X[0], X[0, :1]
+
+
 def fit(model, **arguments):
     model.compile("sgd", "mse")
-    model.fit(X, X[:, :1], verbose=0, **arguments)
+    y = None if isinstance(arguments.get("x"), Endless) else X[:, :1]
+    model.fit(**{"x": X, "y": y, "verbose": 0, **arguments})
 
 
 X = torch.rand(4, 3)
@@ -214,6 +233,12 @@ SAID = [
     (lambda: stack().summary(line_length="a"), ValueError, r"line_length='a'.*3 columns"),
     (lambda: stack().summary(positions=[1]), ValueError, r"positions=\[0\.45, 0\.8, 1\.0\]\."),
     (lambda: stack().summary(print_fn=3), TypeError, r"print_fn=\) got int\. .*print_fn=print"),
+    (lambda: fit(stack(), x=X.to_sparse()), TypeError, r"x is a sparse tensor\..*x\.to_dense"),
+    (lambda: fit(stack(), x=Endless()), TypeError, r"Endless has no __len__\..*IterableDataset"),
+    (lambda: fit(pair(), x=[X, None]), ValueError, r"x\['b'\] is None.*optional=True"),
+    (lambda: fit(pair(), x=[X, X[:, :2]]), ValueError, r"got x\['b'\] of shape \(4, 2\)"),
+    (lambda: fit(Three()), TypeError, r"A step of 'three' returned int\..*return \{"),
+    (lambda: lk.saving.custom_object_scope([Three]).__enter__(), TypeError, r"is of type list\."),
     # classes of the user's
     (lambda: Closed(name="a"), TypeError, r"Accepted: none\. Take \*\*kwargs in its __init__, and"),
     (lambda: Closed(input_shape=(3,)), TypeError, r"'input_shape'\. Accepted: none\. Take"),

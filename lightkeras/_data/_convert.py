@@ -102,6 +102,10 @@ def tensor(value, name="x", check=False):
     if isinstance(value, torch.Tensor):
         if type(value) is Text:
             raise refusal(value.words.array, name)
+        if value.layout is not torch.strided:
+            raise TypeError(
+                f"{name} is a sparse tensor. Dense ones are accepted. Write {name}.to_dense()."
+            )
         result = value.detach()
     else:
         result = _from_numpy(_plain(_to_numpy(value, name), name))

@@ -66,6 +66,11 @@ def make(x, batch_size, shuffle, options, caller, allow_empty):
         x = DataLoader(x, batch_size=batch_size or DEFAULT_BATCH)
         return Stream(x, length=_size(x), name=name, allow_empty=allow_empty, **options)
     if isinstance(x, Dataset):
+        if _size(x) is None:
+            raise TypeError(
+                f"{type(x).__name__} has no __len__. A Dataset tells how many rows it has. Write "
+                "def __len__(self): return 1000, or derive it from IterableDataset."
+            )
         if len(x) == 0 and not allow_empty:
             raise ValueError(
                 f"{name} has 0 samples. At least one is accepted. Look at len({name})."

@@ -12,7 +12,7 @@ from lightkeras.losses._checks import (
     check_targets,
     number_of_classes,
 )
-from lightkeras.losses._torch import TorchLoss, is_torch_loss
+from lightkeras.losses._torch import TorchLoss, is_torch_loss, module_of
 from lightkeras.losses.classification import *  # noqa: F403
 from lightkeras.losses.regression import *  # noqa: F403
 from lightkeras.losses.structured import *  # noqa: F403
@@ -114,6 +114,7 @@ def resolve(identifier, y_shape=None, y_pred_shape=None):
             f"loss={identifier.__name__} is a class. A name, a function or an object is accepted. "
             f"Use {identifier.__name__}()."
         )
+    identifier = module_of(identifier)
     if is_torch_loss(identifier):
         return TorchLoss(identifier)
     name = identifier if isinstance(identifier, str) else None

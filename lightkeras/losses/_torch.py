@@ -7,7 +7,7 @@ import torch
 from lightkeras import _ranks, _registry
 from lightkeras.losses._base import Loss, mismatch, same_rank
 
-__all__ = ["TorchLoss", "is_torch_loss"]
+__all__ = ["TorchLoss", "is_torch_loss", "module_of"]
 
 _OF_CLASSES = ("CrossEntropyLoss", "NLLLoss")
 _OF_PAIRS = (
@@ -26,6 +26,19 @@ _OF_PAIRS = (
 def is_torch_loss(obj) -> bool:
     """Whether `obj` is a loss of torch.nn, or of a class derived from one."""
     return any(cls.__module__ == "torch.nn.modules.loss" for cls in type(obj).__mro__)
+
+
+def module_of(function):
+    """The loss of torch.nn that a function of torch.nn.functional belongs to; else the argument.
+
+    The functions take outputs first: called as Keras calls losses, they would be wrong in silence.
+    """
+    if getattr(function, "__module__", None) != "torch.nn.functional":
+        return function
+    name = function.__name__.replace("_", "").replace("binarycrossentropy", "bce")
+    classes = {kind.lower().removesuffix("loss"): kind for kind in torch.nn.modules.loss.__all__}
+    kind = classes.get(name.removesuffix("loss"))
+    return function if kind is None else getattr(torch.nn, kind)(reduction="none")
 
 
 class TorchLoss(Loss):

@@ -28,7 +28,7 @@ from lightkeras.losses._base import function_config
 from lightkeras.losses._checks import identify
 from lightkeras.metrics import accuracy, confusion, curves, probabilistic, regression, scores
 from lightkeras.metrics._base import Mean, MeanMetricWrapper, Metric, Sum
-from lightkeras.metrics._torchmetrics import TorchMetric, is_torchmetric
+from lightkeras.metrics._torchmetrics import TorchMetric, is_torchmetric, turned
 from lightkeras.metrics.accuracy import *  # noqa: F403
 from lightkeras.metrics.confusion import *  # noqa: F403
 from lightkeras.metrics.curves import *  # noqa: F403
@@ -171,7 +171,7 @@ def resolve(identifier, loss=None, y_shape=None, y_pred_shape=None):
         return metric
     if is_torchmetric(identifier):
         return TorchMetric(identifier)
-    return _wrapped(get(identifier))
+    return _wrapped(turned(get(identifier)))
 
 
 def _named(name, loss, y_shape, y_pred_shape):

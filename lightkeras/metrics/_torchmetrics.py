@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 
 import torch
@@ -10,13 +11,29 @@ from lightkeras import _registry
 from lightkeras.losses._base import same_rank
 from lightkeras.metrics._base import Metric, as_tensor
 
-__all__ = ["TorchMetric", "is_torchmetric", "separate"]
+__all__ = ["TorchMetric", "is_torchmetric", "separate", "turned"]
 
 
 def is_torchmetric(obj) -> bool:
     """Whether `obj` is one of torchmetrics; it is not imported to find out."""
     module = sys.modules.get("torchmetrics")
     return module is not None and isinstance(obj, module.Metric)
+
+
+def turned(function):
+    """A function of torchmetrics or torch as one of `(y_true, y_pred)`: they take outputs first."""
+    inner = getattr(function, "func", function)  # of a partial
+    place = getattr(inner, "__module__", None) or ""
+    if isinstance(inner, Metric) or not place.startswith(("torchmetrics.", "torch.nn.functional")):
+        return function
+
+    @functools.wraps(inner)
+    def call(y_true, y_pred):
+        if y_pred.shape[-1] == 1:
+            y_true, y_pred = same_rank(y_true, y_pred)
+        return function(y_pred, y_true)
+
+    return call
 
 
 def separate(obj):

@@ -67,14 +67,24 @@ def check_inputs(model, batches, name="x"):
         return
     rows = getattr(batches, "rows", None)
     for tensor, leaf in zip(model.inputs, model._leaves(x), strict=True):
+        given = name if len(model.inputs) == 1 else f"{name}[{tensor.name!r}]"
         if leaf is None:
+            _check_optional(model, tensor, given)
             continue
-        _check_kind(model, tensor, leaf, name)
+        _check_kind(model, tensor, leaf, given)
         shape = (rows or leaf.shape[0], *leaf.shape[1:])
         if not _fits(tensor.shape, shape) and not _runs(model, x, len(tensor.shape)):
-            raise _misfit(model, tensor.shape, shape, name)
+            raise _misfit(model, tensor.shape, shape, given)
     if any(t is not None and t.dtype is torch.uint8 for t in flatten(x)):
         _data.warn_unscaled(x, _takes_bytes(model))
+
+
+def _check_optional(model, tensor, name):
+    if not getattr(tensor._keras_history[0], "optional", True):
+        raise ValueError(
+            f"{name} is None, and {model.name!r} needs it. An array is accepted there. Pass one, "
+            "or make it Input(..., optional=True)."
+        )
 
 
 def _check_kind(model, tensor, leaf, name):

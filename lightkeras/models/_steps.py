@@ -275,6 +275,11 @@ class Steps(Layer):
         named = self.__dict__.get("_step_logs")
         if named is None:
             named = self.get_metrics_result()
+        elif not isinstance(named, dict):
+            raise TypeError(
+                f"A step of {self.name!r} returned {type(named).__name__}. A dict of names and "
+                'values is expected. End it with return {"loss": loss}.'
+            )
         elif over and named.keys() == (results := self.get_metrics_result()).keys():
             if not (self._overrides("metrics") or self._compiled.loss_mean.count):
                 del results["loss"]  # no step has added to it
