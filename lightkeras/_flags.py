@@ -14,7 +14,14 @@ import sys
 
 from lightkeras._registry import did_you_mean
 
-__all__ = ["VARIABLE", "check_flags", "environment_flags", "known_flags", "trainer_flags"]
+__all__ = [
+    "VARIABLE",
+    "check_flags",
+    "check_names",
+    "environment_flags",
+    "known_flags",
+    "trainer_flags",
+]
 
 VARIABLE = "LIGHTKERAS_TRAINER"
 # Flags that say the same as an argument of `fit`, and what that is when it is not given.
@@ -127,6 +134,23 @@ def check_flags(flags, arguments):
             f"The Trainer flag min_epochs={flags['min_epochs']} is more than the epochs of "
             f"fit(epochs={arguments['epochs']}). At most as many are accepted. "
             f"Type epochs={flags['min_epochs']}."
+        )
+
+
+def check_names(flags):
+    """Refuse a strategy that Lightning does not know.
+
+    Raises:
+        ValueError: with the closest name.
+    """
+    from lightning.pytorch.strategies import StrategyRegistry
+
+    name, known = flags.get("strategy"), ["auto", *StrategyRegistry.available_strategies()]
+    if isinstance(name, str) and name not in known:
+        raise ValueError(
+            f"The Trainer flag strategy={name!r} is no strategy.{did_you_mean(name, known)} "
+            f"Known: {', '.join(n for n in known if 'find_unused' not in n)}. "
+            "Type strategy='ddp', or leave it out."
         )
 
 

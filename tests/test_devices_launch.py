@@ -296,6 +296,17 @@ def test_R5_all_processes_end(tmp_path, root, how, world, who, goes_on):
         np.testing.assert_equal(end(tmp_path / "run", root, world), whole)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a process there does not know its parent")
+def test_a_process_whose_parent_is_gone_does_not_wait_for_it(tmp_path, root):
+    """The parent was ended after it had started this one, and before they met."""
+    (tmp_path / "fails.py").write_text(FAIL)
+    words = [tmp_path / "fails.py", tmp_path, "ddp", "never", 2, -1, 1]
+    place = {"LOCAL_RANK": "1", "NODE_RANK": "0", "WORLD_SIZE": "2", "LIGHTKERAS_PARENT": "1"}
+    place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    process = start([sys.executable, *map(str, words)], root, **place)
+    assert process.communicate(timeout=100) is not None and process.returncode == 1
+
+
 def r5(folder, root, size, seed):
     """(failures, seconds at most from a failure to the end of all processes) of `size` runs."""
     r, slowest, failures = np.random.RandomState(seed), 0.0, []

@@ -334,3 +334,12 @@ def test_a_trainer_of_ones_own_does_what_its_flags_do(name, seen):
     own = fit(epochs=2, trainer=trainer(max_epochs=2, callbacks=[seen], **flags)).history
     assert own == by_flags
     assert (seen.batches, seen.validations) == CHANGES.get(name, (10, 2))
+
+
+@pytest.mark.parametrize("name", ["fork", "spawn", "notebook", "dpp"])
+def test_an_unknown_strategy_is_told_the_closest(name):
+    model = lk.Sequential([lk.Input((1,)), lk.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    close = "ddp" if name == "dpp" else f"ddp_{name}"
+    with pytest.raises(ValueError, match=f"no strategy. Did you mean '{close}'. Known: auto, ddp"):
+        model.fit(np.ones((2, 1)), np.ones((2, 1)), strategy=name, verbose=0)

@@ -17,7 +17,12 @@ import lightning.pytorch as L
 
 from lightkeras import config
 from lightkeras._data import telling
-from lightkeras._training._failures import ending_together, naming_unused
+from lightkeras._training._failures import (
+    end_with_parent,
+    ending_together,
+    naming_unused,
+    note_parent,
+)
 from lightkeras._training._fit import Fit, shown_steps
 from lightkeras._training._lightning import LightningModel
 from lightkeras._training._memory import memory_kept
@@ -191,6 +196,8 @@ def _run(trainer, module, model, group, ckpt):
     handlers = {}
     if _in_main_thread():
         handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    note_parent()
+    end_with_parent()  # before the processes meet: one that is alone waits long for the others
     was = {m: m.training for m in model.modules()}
     model.__dict__["stop_training"] = False
     try:

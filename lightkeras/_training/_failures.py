@@ -24,13 +24,16 @@ __all__ = [
     "leave_at_exit",
     "let_others_speak",
     "naming_unused",
+    "note_parent",
 ]
 
 _KEY = "lightkeras/failed"
+_PARENT = "LIGHTKERAS_PARENT"
 _PATIENCE = 2.0  # seconds to wait for the word of a process that has gone
 _GRACE = 10.0  # seconds that processes have to notice by themselves that another one has gone
 
 
+_watches = False  # whether this process ends with its parent
 _started: list = []  # the processes that Lightning has started, by the first `fit`
 
 
@@ -192,12 +195,21 @@ def _leave():
         dist.destroy_process_group()
 
 
+def note_parent():
+    """Leave the number of this process for those that Lightning starts from it."""
+    if rank() == 0:
+        os.environ[_PARENT] = str(os.getpid())
+
+
 def end_with_parent():
     """End this process, which Lightning has started, when the one that started it is gone."""
-    parent = os.getppid()
+    global _watches
     ours = rank() > 0 and "TORCHELASTIC_RUN_ID" not in os.environ and sys.platform != "win32"
-    if not ours or "SLURM_PROCID" in os.environ:
+    if not ours or "SLURM_PROCID" in os.environ or _watches:
         return
+    _watches, parent = True, os.getppid()
+    if multiprocessing.parent_process() is None:  # started as a script: it may be gone already
+        parent = int(os.environ.get(_PARENT, parent))
 
     def watch():
         while os.getppid() == parent:

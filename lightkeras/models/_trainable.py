@@ -13,7 +13,7 @@ import torch
 from lightkeras import _data, config
 from lightkeras._config import _outside, modernize, unexpected
 from lightkeras._device import use_device
-from lightkeras._flags import check_flags, environment_flags, known_flags
+from lightkeras._flags import check_flags, check_names, environment_flags, known_flags
 from lightkeras._ranks import rank, world
 from lightkeras._step import Compiled
 from lightkeras._together import agree, in_order, last_logs
@@ -301,7 +301,10 @@ class Trainable(Steps):
                 close = "Did you mean" in str(error)
                 raise error if close else unexpected("fit", name, known | names)
         check_flags(given, arguments)
-        return {**environment_flags(), **given}
+        given = {**environment_flags(), **given}
+        if "strategy" in given:
+            check_names(given)
+        return given
 
     # ---- evaluate, predict --------------------------------------------------------------------
 
