@@ -452,4 +452,4 @@ def _step(node, slots, free):
         lambda leaf: _Slot(slots[id(leaf)]) if is_keras_tensor(leaf) else leaf,
         (node.args, node.kwargs),
     )
-    return node.operation, None, targets, rest, free
+    return getattr(node.operation, "_call_in_graph", node.operation), None, targets, rest, free

@@ -28,6 +28,7 @@ from lightkeras.layers._shapes import (
     as_shape,
     device_of,
     input_shape_of,
+    is_beside,
     mask_of,
     open_rows,
     shape_of,
@@ -250,7 +251,7 @@ class Layer(Weighted, metaclass=Configurable):
         # As in Keras a mask that an input carries counts where that is the only input: an LSTM that
         # is also given tensors as its initial state sees none.
         if self._takes_mask and mask is not None and (given is not None or _alone(args, kwargs)):
-            kwargs["mask"] = mask
+            kwargs["mask"] = mask = mask.view_as(mask) if is_beside(mask) else mask
         if self._masked_names:
             self._give_masks(args, kwargs)
         if self._takes_training and "training" not in kwargs:
@@ -276,6 +277,7 @@ class Layer(Weighted, metaclass=Configurable):
         for place, name in self._masked_names:
             mask = mask_of(args[place] if place < len(args) else kwargs.get(name))
             free = self._call_names.index(f"{name}_mask") >= len(args)
+            free = free and not is_beside(mask)
             if mask is not None and free and kwargs.get(f"{name}_mask") is None:
                 kwargs[f"{name}_mask"] = mask
 

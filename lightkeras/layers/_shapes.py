@@ -11,8 +11,10 @@ from lightkeras._graph import KerasTensor
 
 __all__ = [
     "as_shape",
+    "beside",
     "device_of",
     "input_shape_of",
+    "is_beside",
     "is_shape",
     "mask_of",
     "open_rows",
@@ -63,6 +65,22 @@ def mask_of(value):
         masks = [mask_of(v) for v in value]
         return masks if any(m is not None for m in masks) else None
     return getattr(value, "_keras_mask", None)
+
+
+def beside(mask):
+    """A mask that went beside a MultiHeadAttention in a functional model.
+
+    As in Keras the attention takes the masks off its inputs; of what comes after, only layers that
+    are called on one tensor and take a mask see it. Other layers pass it on, losses do not see it.
+    """
+    mask = mask.view_as(mask)
+    mask._beside = True
+    return mask
+
+
+def is_beside(mask):
+    """Whether `beside` made this mask."""
+    return getattr(mask, "_beside", False)
 
 
 def device_of(module):

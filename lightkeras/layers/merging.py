@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightkeras.layers._layer import Layer
+from lightkeras.layers._shapes import beside, is_beside
 
 __all__ = [
     "Add",
@@ -122,7 +123,7 @@ class _Merge(Layer):
         joined = mask[0]
         for m in mask[1:]:
             joined = joined | m
-        return joined
+        return beside(joined) if any(map(is_beside, mask)) else joined
 
 
 def _listed(shapes):

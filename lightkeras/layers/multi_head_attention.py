@@ -18,7 +18,7 @@ from lightkeras._graph import output_spec
 from lightkeras.layers._inside import build_inside
 from lightkeras.layers._layer import Layer
 from lightkeras.layers._recurrent import given
-from lightkeras.layers._shapes import mask_of
+from lightkeras.layers._shapes import beside, is_beside, mask_of
 from lightkeras.layers._spec import FAILURES, explain
 from lightkeras.layers.attention import as_mask
 from lightkeras.layers.core import positive_int
@@ -445,7 +445,16 @@ class MultiHeadAttention(_Heads):
         for tensor in (query, value, key):
             if hasattr(tensor, "_keras_mask"):
                 del tensor._keras_mask
-        return mask
+        return None if is_beside(mask) else mask
+
+    def _call_in_graph(self, *args, **kwargs):
+        """As a step of a functional model, where the masks of the inputs go on beside it."""
+        given = [t for t in (*args, *kwargs.values()) if mask_of(t) is not None]
+        masks = [beside(t._keras_mask) for t in given]
+        outputs = self(*args, **kwargs)
+        for tensor, mask in zip(given, masks, strict=True):
+            tensor._keras_mask = mask
+        return outputs
 
     def compute_output_shape(self, query_shape, value_shape, key_shape=None):
         return (*query_shape[:-1], *(self._output_shape or query_shape[-1:]))

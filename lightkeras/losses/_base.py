@@ -94,6 +94,7 @@ class Loss(Configured):
             sample_weight: One weight per row, or one per value; None: all are 1.
         """
         mask = getattr(y_pred, "_keras_mask", None)
+        mask = None if getattr(mask, "_beside", False) else mask
         y_pred = self._cast(y_pred, y_pred)
         if self._casts_targets:
             y_true = self._cast(y_true, y_pred)

@@ -434,6 +434,7 @@ class MeanMetricWrapper(Mean):
             sample_weight: One weight per row, or one per value; None: all are 1.
         """
         mask = getattr(y_pred, "_keras_mask", None)
+        mask = None if getattr(mask, "_beside", False) else mask
         if isinstance(y_pred, Tensor):
             if y_pred.requires_grad:
                 y_pred = y_pred.detach()

@@ -27,6 +27,22 @@ WAYS = {
     "BatchNormalization": lambda k, x: k.layers.BatchNormalization()(x),
     "Activation": lambda k, x: k.layers.Activation("tanh")(x),
     "MultiHeadAttention": lambda k, x: k.layers.MultiHeadAttention(1, 3)(x, x),
+    **{
+        f"beside attention, {name}": lambda k, x, after=after: after(
+            k, k.layers.Add()([x, k.layers.MultiHeadAttention(1, 3)(x, x)])
+        )
+        for name, after in {
+            "nothing": lambda k, x: x,
+            "Dense": lambda k, x: k.layers.Dense(3)(k.layers.LayerNormalization()(x)),
+            "LSTM": lambda k, x: k.layers.LSTM(3, return_sequences=True)(x),
+            "BatchNormalization": lambda k, x: k.layers.BatchNormalization()(x),
+            "pooling": lambda k, x: k.layers.RepeatVector(4)(k.layers.GlobalAveragePooling1D()(x)),
+            "attention": lambda k, x: k.layers.Add()([x, k.layers.MultiHeadAttention(1, 3)(x, x)]),
+            "attention and GRU": lambda k, x: k.layers.GRU(3, return_sequences=True)(
+                k.layers.Add()([x, k.layers.MultiHeadAttention(2, 2)(x, x)])
+            ),
+        }.items()
+    },
     "a layer that drops it": lambda k, x: k.layers.Conv1D(3, 2, padding="same")(x),
 }
 
