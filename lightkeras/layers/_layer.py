@@ -251,7 +251,11 @@ class Layer(Weighted, metaclass=Configurable):
         # As in Keras a mask that an input carries counts where that is the only input: an LSTM that
         # is also given tensors as its initial state sees none.
         if self._takes_mask and mask is not None and (given is not None or _alone(args, kwargs)):
-            kwargs["mask"] = mask = mask.view_as(mask) if is_beside(mask) else mask
+            if isinstance(mask, (list, tuple)):
+                seen = [None if is_beside(m) else m for m in mask]
+                kwargs["mask"] = seen if any(m is not None for m in seen) else None
+            else:
+                kwargs["mask"] = mask = mask.view_as(mask) if is_beside(mask) else mask
         if self._masked_names:
             self._give_masks(args, kwargs)
         if self._takes_training and "training" not in kwargs:
