@@ -1,17 +1,22 @@
-"""Kernels that compiled steps on a CPU keep as they are.
+"""Operations that compiled steps on a CPU take in another way than torch's compiler would.
 
-torch's compiler takes every operation apart, which is a loss where a kernel does more at once. An
-LSTM of oneDNN is one operation forth and one back; apart it is a dozen for each step of time, which
-compile for minutes and run slower. The gradient of max pooling becomes additions in random places,
-ten times slower than torch's kernel. So these stand in the graph under names of ours, which the
-compiler calls and does not look into.
+It takes every operation apart, which is a loss where a kernel does more at once. An LSTM of oneDNN
+is one operation forth and one back; apart it is a dozen for each step of time, which compile for
+minutes and run slower. The gradient of max pooling becomes additions in random places, ten times
+slower than torch's kernel. So these stand in the graph under names of ours, which the compiler
+calls and does not look into.
+
+Where windows do not overlap, the gradients of max pooling and of enlarging are instead written as
+what each pixel's is, so that they are computed in one pass with what is around them.
 """
 
 from __future__ import annotations
 
+import functools
+
 import torch
 
-__all__ = ["keep_fused"]
+__all__ = ["REWRITTEN", "keep_fused"]
 
 _aten = torch.ops.aten
 _LSTM, _LSTM_BACKWARD = _aten.mkldnn_rnn_layer.default, _aten.mkldnn_rnn_layer_backward.default
@@ -80,3 +85,55 @@ _keep("lstm", _LSTM, _lstm, _lstm_shapes, ", int workspace")
 _keep("lstm_backward", _LSTM_BACKWARD, None, _lstm_backward_shapes)
 for _name, _kernel in _POOLING.items():
     _keep(_name, _kernel)
+
+
+# ---- windows that do not overlap ---------------------------------------------------------------
+
+
+def _pooling_backward(grad, x, kernel, stride, padding, dilation, ceil_mode, indices):
+    window = _apart(x, kernel, stride, padding, dilation)
+    if window is None:
+        return NotImplemented
+    here = torch.arange(x.shape[-2] * x.shape[-1]).view(x.shape[-2:])
+    return torch.where(_spread(indices, x, window) == here, _spread(grad, x, window), 0.0)
+
+
+def _enlarging_backward(grad, output_size, input_size, scales_h=None, scales_w=None):
+    window = [out // size for out, size in zip(output_size, input_size[-2:], strict=True)]
+    whole = [size * times for size, times in zip(input_size[-2:], window, strict=True)]
+    if whole != list(output_size) or _apart(grad, window) is None:
+        return NotImplemented
+    height, width = window
+    parts = [grad[..., i::height, j::width] for i in range(height) for j in range(width)]
+    return functools.reduce(torch.add, parts)  # in the order in which the kernel adds
+
+
+def _apart(x, kernel, stride=(), padding=0, dilation=1):
+    """Height and width of small windows that tile images on a CPU; None where they do not."""
+    window = _pair(kernel)
+    if x.ndim != 4 or x.device.type != "cpu" or not 0 < window[0] * window[1] <= 9:
+        return None
+    alone = _pair(stride or window) == window and _pair(padding) == [0, 0]
+    whole = x.shape[-2] % window[0] == 0 == x.shape[-1] % window[1]
+    return window if alone and whole and _pair(dilation) == [1, 1] else None
+
+
+def _spread(t, x, window):
+    """Each value of `t` at all places of its window, in the shape and the layout of `x`."""
+    last = x.is_contiguous(memory_format=torch.channels_last)
+    t = t.movedim(1, -1) if last else t.unsqueeze(-1)  # (n, h, w, c) or (n, c, h, w, 1)
+    *start, h, w, c = t.shape
+    t = t[..., None, :, None, :].expand(*start, h, window[0], w, window[1], c)
+    t = t.reshape(*start, h * window[0], w * window[1], c)
+    return t.movedim(-1, 1) if last else t.squeeze(-1)
+
+
+def _pair(value):
+    value = [value] if isinstance(value, int) else list(value)
+    return value * 2 if len(value) == 1 else value
+
+
+REWRITTEN = {
+    _aten.max_pool2d_with_indices_backward.default: _pooling_backward,
+    _aten._upsample_nearest_exact2d_backward.default: _enlarging_backward,
+}

@@ -11,7 +11,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from lightkeras._tree import flatten
-from lightkeras.models._fused import keep_fused
+from lightkeras.models._fused import REWRITTEN, keep_fused
 from lightkeras.models._watch import Calls
 
 __all__ = ["Recording"]
@@ -48,7 +48,7 @@ class Recording:
         drawn = _drawn()
         torch.clear_autocast_cache()  # casts that were made before would be constants
         with Calls() as calls, _Reads() as reads:
-            self.graph = make_fx(step)(*state, *leaves, *numbers)
+            self.graph = make_fx(step, REWRITTEN)(*state, *leaves, *numbers)
         torch.clear_autocast_cache()
         self.ran, self.more = calls.ran, []
         self.reason = (
