@@ -250,13 +250,6 @@ class Gan(lk.Model):
         return {"mean": self.mean.result(), "twice": 2 * loss.detach()}
 
 
-def jit():
-    """Steps that are compiled as a whole, on the CPU."""
-    x, y = _arrays()
-    model = _plain(lk.optimizers.Adam(0.01), metrics=["mae"], jit_compile=True)
-    return model, {"x": x, "y": y, "batch_size": BATCH, "validation_split": 0.2}
-
-
 def _scheduled(make):
     """A torch scheduler beside a torch optimizer, and nothing else that wants single steps."""
 
@@ -333,7 +326,6 @@ WORKLOADS = {
     "lightning": lightning,
     "cosine": _scheduled(lambda o: torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(o, 2)),
     "plateau": _scheduled(lambda o: torch.optim.lr_scheduler.ReduceLROnPlateau(o, patience=0)),
-    "jit": jit,
     "gan": gan,
     "together": together,
     "stateful": stateful,
