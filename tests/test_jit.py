@@ -369,11 +369,20 @@ def test_an_lstm_stays_one_kernel(monkeypatch):
     np.testing.assert_allclose(*outputs, rtol=1e-4, atol=1e-5)
 
 
-def test_max_pooling_keeps_its_kernels(interpreted):
-    make, x = ROWS["conv"]
-    trained(make, x, Y, True)
+@pytest.mark.parametrize("window, backward", [(2, False), (3, True)])
+def test_max_pooling_keeps_its_kernels(window, backward, interpreted):
+    """The one forth always, the one back where windows overlap: else see `test_fused.py`."""
+
+    def make():
+        pool = layers.MaxPooling2D(window, strides=2)
+        stack = [layers.Conv2D(4, 3), pool, layers.Flatten(), layers.Dense(3, "softmax")]
+        return lk.Sequential(stack), ROWS["conv"][0]()[1]
+
+    trained(make, IMAGES, Y, True)
     names = {str(node.target) for node in interpreted[0].graph.nodes}
-    assert {"lightkeras.max_pool2d.default", "lightkeras.max_pool2d_backward.default"} <= names
+    assert "lightkeras.max_pool2d.default" in names
+    assert ("lightkeras.max_pool2d_backward.default" in names) == backward
+    assert "aten.max_pool2d_with_indices_backward.default" not in names
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="asks glibc")
