@@ -385,6 +385,34 @@ def test_max_pooling_keeps_its_kernels(window, backward, interpreted):
     assert "aten.max_pool2d_with_indices_backward.default" not in names
 
 
+def test_embeddings_keep_their_kernel(interpreted):
+    def make():
+        stack = [layers.Embedding(20, 3), layers.Flatten(), layers.Dense(3, "softmax")]
+        return lk.Sequential(stack), ROWS["conv"][0]()[1]
+
+    trained(make, WORDS, Y, True)
+    names = {str(node.target) for node in interpreted[0].graph.nodes}
+    assert "lightkeras.embedding_backward.default" in names
+
+
+def test_numbers_are_computed_before_the_loops_that_use_them(interpreted):
+    """Adam's corrections, say: the compiler would take their powers anew for every 16 weights."""
+    trained(*ROWS["plain"], Y, True)
+
+    def shape(node):
+        return getattr(node.meta.get("val"), "shape", None)
+
+    nodes = [n for n in interpreted[0].graph.nodes if n.op == "call_function"]
+    held = [n for n in nodes if n.target is torch.ops.aten.amax.default and n.args[1] == [0]]
+    powers = [n for n in nodes if "pow" in str(n.target) and shape(n) == ()]
+    reached = set(powers)  # what follows from them without being held
+    for node in nodes:
+        if not reached.isdisjoint(node.all_input_nodes) and node not in held:
+            reached.add(node)
+    assert held and powers
+    assert all(shape(n) in ((), None) for n in reached)
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="asks glibc")
 def test_memory_stays_between_steps():
     """Pages that are touched again are no new ones; afterwards they go back to the system."""

@@ -201,8 +201,7 @@ def _run(trainer, module, model, group, ckpt):
     was = {m: m.training for m in model.modules()}
     model.__dict__["stop_training"] = False
     try:
-        on_cpu = trainer.strategy.root_device.type == "cpu"
-        kept = memory_kept(model._compiled.jit and on_cpu)
+        kept = memory_kept(trainer.strategy.root_device.type == "cpu")
         told = telling(module.train_batches, module.val_batches)
         named = naming_unused(trainer, model)
         with ending_together(trainer), brought_back(module, trainer), kept, told, named:

@@ -20,7 +20,7 @@ from lightkeras._training._checkpoints import (
 )
 from lightkeras._training._lightning import LightningModel, scaled
 from lightkeras._training._loaders import TOKEN, Chunk, Loader, Once
-from lightkeras._training._parts import Parts
+from lightkeras._training._parts import Parts, lay_out_gradients
 from lightkeras._training._quiet import quiet
 from lightkeras._training._restart import NEVER, restart_of
 from lightkeras._training._returned import write
@@ -216,12 +216,13 @@ class Fit(LightningModel):
 
     def on_train_start(self):
         if self.parts is not None:
+            lay_out_gradients(self.trainer.strategy.model)
             self.parts.begin(own_step=not self.automatic_optimization)
         self.group.on_train_begin({})
         put_back_ckpt(self)
         put_back_optimizers(self.model, self._saved_optimizers)
         if self.restart is not None:
-            self.restart.train_starts()
+            self.restart.listen()
 
     def on_train_epoch_start(self):
         epoch, restart = self.current_epoch, self.restart

@@ -15,7 +15,7 @@ from lightkeras._together import averaged_logs, keep_sums
 from lightkeras._training._failures import end_with_parent, leave_at_exit, let_others_speak
 from lightkeras._tree import flatten, map_structure
 
-__all__ = ["Parts", "share_gradients"]
+__all__ = ["Parts", "lay_out_gradients", "share_gradients"]
 
 
 class Parts:
@@ -98,6 +98,19 @@ class Parts:
             layer.synchronized = False
         for hook in self.hooks:
             hook.remove()
+
+
+def lay_out_gradients(model):
+    """Put DDP's gradients in one order for good, so that sums are added alike after a restart.
+
+    By itself it lays them out anew after the first step of each process, in the order in which
+    they came. On a GPU that order lets sending begin early, and kernels add in any order anyway.
+    """
+    reducer = getattr(model, "reducer", None)
+    on_cpu = reducer is not None and model.device.type == "cpu"
+    if on_cpu and not model.find_unused_parameters and hasattr(reducer, "_rebuild_buckets"):
+        reducer._push_all_rebuilt_params()
+        reducer._rebuild_buckets()
 
 
 def share_gradients(model, weight):

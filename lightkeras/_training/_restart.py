@@ -243,9 +243,8 @@ class Restart:
 
     # ---- signals ------------------------------------------------------------------------------
 
-    def train_starts(self):
-        """Before the first step: take over the signals, after Lightning did."""
-        _lay_out_gradients(self.fit.trainer.strategy.model)
+    def listen(self):
+        """Take over the signals, after Lightning did."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, self._on_signal)
@@ -301,19 +300,6 @@ class Restart:
                 setattr(counts.total, name, self._chunks + chunks)
             loop._data_fetcher.fetched = chunks
         return done
-
-
-def _lay_out_gradients(model):
-    """Put DDP's gradients in one order for good, so that sums are added alike after a restart.
-
-    By itself it lays them out anew after the first step of each process, in the order in which
-    they came. On a GPU that order lets sending begin early, and kernels add in any order anyway.
-    """
-    reducer = getattr(model, "reducer", None)
-    on_cpu = reducer is not None and model.device.type == "cpu"
-    if on_cpu and not model.find_unused_parameters and hasattr(reducer, "_rebuild_buckets"):
-        reducer._push_all_rebuilt_params()
-        reducer._rebuild_buckets()
 
 
 def _rate_in(optimizers):

@@ -37,11 +37,35 @@ def keep_fused(graph):
             workspace = node.meta["val"][3]  # its size is known to oneDNN alone; None: no way back
             node.args = (*node.args, 0 if workspace is None else workspace.numel())
         node.target = ours
+    _compute_once(graph.graph)
     graph.recompile()
 
 
 def _first(value):
     return value[0] if isinstance(value, (list, tuple)) else value
+
+
+def _compute_once(graph):
+    """Have numbers computed before the loops over weights that use them.
+
+    The compiler would compute them again for every 16 weights, such as Adam's corrections with two
+    powers. It does not look through a maximum of so many equal numbers.
+    """
+    for node in [n for n in graph.nodes if _is_number(n) and n.op == "call_function"]:
+        loops = [user for user in node.users if not _is_number(user)]
+        if not loops:
+            continue
+        with graph.inserting_after(node):
+            row = graph.call_function(_aten.expand.default, (node, [16]))
+        with graph.inserting_after(row):
+            held = graph.call_function(_aten.amax.default, (row, [0]))
+        for user in loops:
+            user.replace_input_with(node, held)
+
+
+def _is_number(node):
+    value = node.meta.get("val")
+    return isinstance(value, torch.Tensor) and value.ndim == 0 and value.dtype == torch.float64
 
 
 # ---- how they run, and the shapes they give ------------------------------------------------------
@@ -83,6 +107,7 @@ def _keep(name, kernel, run=None, shapes=None, more=""):
 
 _keep("lstm", _LSTM, _lstm, _lstm_shapes, ", int workspace")
 _keep("lstm_backward", _LSTM_BACKWARD, None, _lstm_backward_shapes)
+_keep("embedding_backward", _aten.embedding_dense_backward.default)
 for _name, _kernel in _POOLING.items():
     _keep(_name, _kernel)
 
