@@ -181,7 +181,11 @@ def lacking(message):
     """
     asks = sys._getframe(2)  # above the module's __getattr__
     imports = asks.f_code.co_code[asks.f_lasti] == opmap["IMPORT_FROM"]
-    return ImportError(message) if imports else AttributeError(message)
+    if imports:
+        return ImportError(message)
+    return AttributeError(
+        message, obj=message
+    )  # with the module there Python would guess once more
 
 
 class _OldPaths(MetaPathFinder, Loader):

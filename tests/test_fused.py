@@ -72,3 +72,23 @@ def test_enlarging(small, large, anew, layout):
     assert changed == anew
     assert got.stride() == wanted.stride()
     torch.testing.assert_close(got, wanted, rtol=0, atol=0)
+
+
+def test_numbers_are_held_where_nothing_changes_them():
+    """A number that is changed through a view is used as it is then."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    from lightkeras.models._fused import keep_fused
+
+    def step(x, count):
+        power, other = 0.9**count, count * 2.0
+        other.view(1).add_(1.0)
+        return x * power, x + other, other
+
+    x, count = torch.arange(20.0), torch.tensor(3.0, dtype=torch.float64)
+    graph = make_fx(step)(x, count)
+    keep_fused(graph)
+    held = [n for n in graph.graph.nodes if n.target is torch.ops.aten.amax.default]
+    assert len(held) == 1  # of the power
+    for got, wanted in zip(graph(x, count), step(x, count), strict=True):
+        torch.testing.assert_close(got, wanted, rtol=0, atol=0)

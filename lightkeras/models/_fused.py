@@ -51,9 +51,9 @@ def _compute_once(graph):
     The compiler would compute them again for every 16 weights, such as Adam's corrections with two
     powers. It does not look through a maximum of so many equal numbers.
     """
-    for node in [n for n in graph.nodes if _is_number(n) and n.op == "call_function"]:
-        loops = [user for user in node.users if not _is_number(user)]
-        if not loops:
+    for node in [n for n in graph.nodes if _is_number(n)]:
+        loops = [user for user in node.users if not _is_number(user) and user.op != "output"]
+        if not loops or _may_change(node):
             continue
         with graph.inserting_after(node):
             row = graph.call_function(_aten.expand.default, (node, [16]))
@@ -65,7 +65,20 @@ def _compute_once(graph):
 
 def _is_number(node):
     value = node.meta.get("val")
-    return isinstance(value, torch.Tensor) and value.ndim == 0 and value.dtype == torch.float64
+    known = isinstance(value, torch.Tensor) and node.op == "call_function"
+    return known and value.ndim == 0 and value.dtype == torch.float64 and value.device.type == "cpu"
+
+
+def _may_change(node):
+    """Whether a value is that of another tensor, or a view of it is taken or changed in place."""
+    later = [user for user in node.users if user.args[:1] == (node,)]
+    return any(_shares_memory(n) for n in (node, *later))
+
+
+def _shares_memory(node):
+    """Whether an operation returns its first argument, or a view of it."""
+    returns = getattr(getattr(node.target, "_schema", None), "returns", ())
+    return any(value.alias_info is not None for value in returns)
 
 
 # ---- how they run, and the shapes they give ------------------------------------------------------
