@@ -576,3 +576,30 @@ def interrupted(model):
     assert signal.getsignal(signal.SIGINT) is handler and not model.training
     model.fit(X, Y, verbose=0)
     assert model.predict(X, verbose=0).shape == (203, 2)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM ends a process there at once")
+@pytest.mark.parametrize(
+    "way", [{}, {"gradient_clip_val": 1e9}, {"steps_per_execution": 3}], ids=["", "one", "three"]
+)
+def test_a_process_that_is_told_to_end_takes_no_further_step(way):
+    """Without a backup, too, and with the status of a process that SIGTERM ended."""
+    model, seen = classifier(), []
+    if "steps_per_execution" in way:
+        model.compile("sgd", "sparse_categorical_crossentropy", **way)
+        way = {}
+
+    def stop(batch, logs):
+        seen.append(batch)
+        if len(seen) == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    watch = lk.callbacks.LambdaCallback(
+        on_train_batch_end=stop, on_epoch_end=lambda epoch, logs: seen.append("end")
+    )
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as error:
+        model.fit(X, Y, verbose=0, callbacks=[watch], **way)
+    assert error.value.code == 128 + signal.SIGTERM and seen == [0, 1, 2, 3, 4]
+    assert signal.getsignal(signal.SIGTERM) is handler and not model.training
+    model.fit(X, Y, verbose=0)

@@ -1,6 +1,6 @@
 """The engine: `fit` through Lightning's Trainer.
 
-Lightning is handed several steps at a time (a chunk) where nothing needs every batch, because
+Lightning is handed all steps of an epoch at once (a chunk) where nothing needs every batch, because
 its own loop costs more than a small step. Then we take the steps ourselves, on the device, in
 the precision and under the hooks that the Trainer set up. Where a flag, a strategy or a
 Lightning callback needs every batch, Lightning takes them one by one, with its automatic
@@ -33,8 +33,6 @@ from lightkeras.callbacks._base import callback_list
 from lightkeras.callbacks.backup import finished, is_ckpt, with_backup
 
 __all__ = ["LightningModel", "fit"]
-
-_STEPS = 32  # steps of a chunk; more gains nothing measurable
 
 # Flags that do not care whether Lightning sees every batch. Any other makes it see them all.
 _FREE_FLAGS = {
@@ -214,6 +212,8 @@ def _run(trainer, module, model, group, ckpt):
         group._abort()
         if module.restart is not None:
             module.restart.interrupted()
+        if trainer.received_sigterm:  # Lightning would end the process as if all were well
+            raise SystemExit(128 + signal.SIGTERM) from None
         raise
     except BaseException:
         group._abort()
@@ -306,4 +306,4 @@ def _steps_at_a_time(model, train, trainer, flags):
     if train.steps is None:
         return 1
     asked = model._compiled.options.get("steps_per_execution") or 1
-    return max(asked, 1) if asked != 1 else _STEPS
+    return max(asked, 1) if asked != 1 else train.steps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import signal
 from contextlib import nullcontext
 
 import torch
@@ -86,7 +87,7 @@ class Fit(LightningModel):
         """The steps of one chunk, without Lightning in between."""
         model, group, hooks = self.model, self.group, self.batch_hooks
         run, step, count = model._run_step("train", self.train_batches.bare), self.step, 0
-        restart = self.restart or NEVER
+        restart, trainer = self.restart or NEVER, self.trainer
         if restart.replays:  # these steps were taken before
             restart.replayed()
             return
@@ -113,6 +114,8 @@ class Fit(LightningModel):
                 self._count(count)
                 count = 0
                 restart.after_step()
+            if trainer.received_sigterm:  # Lightning would look after the chunk
+                raise SystemExit(128 + signal.SIGTERM)
         self.__dict__["step"] = step
         self._count(count)
 

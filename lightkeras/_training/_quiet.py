@@ -21,9 +21,8 @@ def quiet():
         "lightning.pytorch.trainer.connectors.signal_connector",
     )
     loggers = [logging.getLogger(n) for n in names]
-    levels = [log.level for log in loggers]
     for log in loggers:
-        log.setLevel(max(log.getEffectiveLevel(), logging.WARNING))
+        log.addFilter(_is_warning)  # another level would cost a walk through all loggers there are
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"lightning\..*", category=UserWarning)
         warnings.filterwarnings(
@@ -35,5 +34,9 @@ def quiet():
         try:
             yield
         finally:
-            for log, level in zip(loggers, levels, strict=True):
-                log.setLevel(level)
+            for log in loggers:
+                log.removeFilter(_is_warning)
+
+
+def _is_warning(record):
+    return record.levelno >= logging.WARNING

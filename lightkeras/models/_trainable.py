@@ -431,9 +431,11 @@ class Trainable(Steps):
     def _predict_at_once(self, x, values=False):
         x = _data.inputs(x, values)
         _checks.check_inputs(self, OneBatch(x))
-        device = device_of(self)
+        device, one = device_of(self), len(x) == 1
         with torch.no_grad(), training_mode(self, False), use_device(device):
-            return map_structure(_to_host, self._runner()(_to(x, device)))
+            # Whether compiled code still holds takes longer to see than one row to compute.
+            run = self if one else self._runner()
+            return map_structure(_to_host, run(_to(x, device)))
 
     def _no_rows(self, batches):
         """Outputs for 0 rows: the right shape, no values."""
