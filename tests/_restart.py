@@ -64,6 +64,12 @@ def dense():
     return model, {"x": x, "y": y, "batch_size": BATCH, "validation_split": 0.2}
 
 
+def executions():
+    """An epoch in several chunks, of which the last is shorter."""
+    x, y = _arrays()
+    return _plain(steps_per_execution=4), {"x": x, "y": y, "batch_size": BATCH}
+
+
 def conv():
     x = np.random.default_rng(0).integers(0, 255, (ROWS, 6, 6, 3)).astype("float32")
     model = _model(
@@ -315,6 +321,7 @@ def hooks():
 FIVE = {"dense": dense, "conv": conv, "lstm": lstm, "two_by_two": two_by_two, "ema": ema}
 WORKLOADS = {
     **FIVE,
+    "executions": executions,
     "loader": _loader(0),
     "loader_workers": _loader(2),
     "dataset": dataset,
@@ -615,6 +622,9 @@ def stop_at_random(runs, name, folder, whole, count, seed):
                 failures.append(f"{name}, training {number}: saved after {wait:.0f} s")
         elif code not in (0, -told, 1):  # at its end, or still before `fit`
             failures.append(f"{name}, training {number}: exit status {code}")
-        ended = result(place) if code == 0 else runs.until_done(name, place, False)
+        done = (place / "result.json").exists()
+        if code == 0 and not done:
+            failures.append(f"{name}, training {number}: exit status 0 before its end")
+        ended = result(place) if done else runs.until_done(name, place, False)
         failures += _failure(f"{name}, training {number}", whole[0], ended)
     return failures, met, longest

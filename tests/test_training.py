@@ -579,10 +579,11 @@ def interrupted(model):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM ends a process there at once")
+@pytest.mark.parametrize("steps", [0, 5])
 @pytest.mark.parametrize(
     "way", [{}, {"gradient_clip_val": 1e9}, {"steps_per_execution": 3}], ids=["", "one", "three"]
 )
-def test_a_process_that_is_told_to_end_takes_no_further_step(way):
+def test_a_process_that_is_told_to_end_does_so_at_once(way, steps):
     """Without a backup, too, and with the status of a process that SIGTERM ended."""
     model, seen = classifier(), []
     if "steps_per_execution" in way:
@@ -591,15 +592,21 @@ def test_a_process_that_is_told_to_end_takes_no_further_step(way):
 
     def stop(batch, logs):
         seen.append(batch)
-        if len(seen) == 5:
+        if len(seen) == steps:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def begin(logs):
+        if steps == 0:
             os.kill(os.getpid(), signal.SIGTERM)
 
     watch = lk.callbacks.LambdaCallback(
-        on_train_batch_end=stop, on_epoch_end=lambda epoch, logs: seen.append("end")
+        on_train_begin=begin,
+        on_train_batch_end=stop,
+        on_epoch_end=lambda epoch, logs: seen.append("end"),
     )
     handler = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as error:
         model.fit(X, Y, verbose=0, callbacks=[watch], **way)
-    assert error.value.code == 128 + signal.SIGTERM and seen == [0, 1, 2, 3, 4]
+    assert error.value.code == 128 + signal.SIGTERM and seen == list(range(steps or 1))
     assert signal.getsignal(signal.SIGTERM) is handler and not model.training
     model.fit(X, Y, verbose=0)
