@@ -1,10 +1,12 @@
 """What a call and a step cost, in Python calls: counts do not flicker as times do."""
 
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import lightkeras as lk
 from lightkeras import layers
@@ -138,3 +140,78 @@ def test_an_op_costs_one_call_more_than_its_function():
     assert calls(ops.matmul, X, X.T) <= 2
     assert calls(ops.where, X > 0, X, X) <= 2
     assert calls(ops.add, X, 2.0) <= 12  # a number takes the longer way
+
+
+class Kernels(TorchDispatchMode):
+    """Counts the kernels that torch starts."""
+
+    def __init__(self):
+        super().__init__()
+        self.counts = Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.counts[function.overloadpacket.__name__] += 1
+        return function(*args, **(kwargs or {}))
+
+
+def kernels(fn):
+    with Kernels() as mode:
+        fn()
+    return mode.counts
+
+
+def by_hand():
+    """A step of the network below in torch, in channels_last order and bfloat16."""
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3, padding=1),
+        torch.nn.BatchNorm2d(8),
+        torch.nn.ReLU(),
+        torch.nn.MaxPool2d(2),
+        torch.nn.Conv2d(8, 8, 3),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(8, 10),
+    ).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(net.parameters())
+    x, y = torch.rand(8, 12, 12, 3).permute(0, 3, 1, 2), torch.zeros(8, dtype=torch.long)
+
+    def step():
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = torch.nn.functional.cross_entropy(net(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    step()
+    return step
+
+
+def test_no_copies_between_layers_in_bfloat16_and_channels_last():
+    """One flag, and what is cast or laid out anew is what torch itself does."""
+
+    def fit(steps):
+        model = lk.Sequential(
+            [
+                lk.Input((12, 12, 3)),
+                layers.Conv2D(8, 3, padding="same"),
+                layers.BatchNormalization(),
+                layers.Activation("relu"),
+                layers.MaxPooling2D(),
+                layers.Conv2D(8, 3, activation="relu"),
+                layers.GlobalAveragePooling2D(),
+                layers.Dense(10),
+            ]
+        )
+        model.compile("sgd", lk.losses.SparseCategoricalCrossentropy(from_logits=True))
+        x, y = np.zeros((8 * steps, 12, 12, 3), "float32"), np.zeros(8 * steps, "int64")
+        given = {"batch_size": 8, "shuffle": False, "verbose": 0, "accelerator": "cpu"}
+        return lambda: model.fit(x, y, precision="bf16-mixed", **given)
+
+    few, many = kernels(fit(2)), kernels(fit(12))
+    ours, theirs = {name: (many[name] - few[name]) / 10 for name in many}, kernels(by_hand())
+    assert theirs["_to_copy"] > 10  # weights and activations, forth and back
+    assert ours["_to_copy"] <= theirs["_to_copy"] + 1  # the loss takes outputs as float32
+    for name in ("clone", "contiguous", "_unsafe_view"):
+        assert ours.get(name, 0) <= theirs[name], name
+    assert ours["copy_"] <= theirs["copy_"] + 2  # gradients of kernels, in the order of the kernels
