@@ -718,6 +718,7 @@ ROWS = [
     [{"loss": 1.5, "val_loss": 2.5}, {"loss": 0.5}],
     [{"loss": np.float32(0.1), "vector": np.array([1.0, 2.0]), "text": "a,b"}],
     [{}, {}],
+    [],
 ]
 
 

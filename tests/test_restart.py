@@ -84,17 +84,18 @@ def test_r3_no_batch_twice_and_none_missed(runs, whole, tmp_path, position):
 
 
 @pytest.mark.parametrize(
-    ("name", "number", "step"),
+    ("name", "number", "when"),
     [
-        ("dense", signal.SIGTERM, 4),
-        ("ema", signal.SIGINT, 12),  # in a validation
-        ("lstm", signal.SIGTERM, 11),
-        ("lightning", signal.SIGTERM, 6),  # likewise, where Lightning takes the steps
-        ("hooks", signal.SIGINT, 20),
+        ("dense", signal.SIGTERM, ("step", 4)),
+        ("ema", signal.SIGINT, ("step", 12)),  # in a validation
+        ("ema", signal.SIGTERM, ("write", 16)),  # after the last epoch
+        ("lstm", signal.SIGTERM, ("step", 11)),
+        ("lightning", signal.SIGTERM, ("step", 6)),  # likewise, where Lightning takes the steps
+        ("hooks", signal.SIGINT, ("step", 20)),
     ],
 )
-def test_r4_signals_save_and_end(runs, whole, tmp_path, name, number, step):
-    code, _, _ = runs.once(name, tmp_path, False, stop=("step", step, int(number)))
+def test_r4_signals_save_and_end(runs, whole, tmp_path, name, number, when):
+    code, _, _ = runs.once(name, tmp_path, False, stop=(*when, int(number)))
     assert code == 128 + number, restart.said(tmp_path)
     assert f"{number.name}: training is saved in 'backup'" in restart.said(tmp_path)
     assert len(list((tmp_path / "backup").iterdir())) == 1

@@ -169,6 +169,7 @@ class CSVLogger(Callback):
             self.writer.writeheader()
 
     def on_train_end(self, logs=None):
+        self._cut()  # where no epoch was left to train
         self._abort()
 
     def _abort(self):
