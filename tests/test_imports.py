@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import os
 import pkgutil
 import subprocess
 import sys
@@ -209,3 +210,19 @@ def test_submodules_are_reachable_as_attributes():
     names = [m.name for m in pkgutil.iter_modules([str(PACKAGE)]) if is_public(m.name)]
     code += "".join(f"k.{name}\n" for name in names if name != "__main__")
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the process is forked before each import")
+def test_every_module_of_the_top_may_be_the_first_to_be_imported():
+    names = [f"lightkeras.{n}" for n in PUBLIC if n not in ("", "__main__") and "." not in n]
+    code = (
+        "import importlib, os, traceback, torch, numpy\n"
+        f"for name in {names}:\n"
+        "    if os.fork() == 0:\n"
+        "        try: importlib.import_module(name)\n"
+        "        except Exception: traceback.print_exc()\n"
+        "        os._exit(0)\n"
+        "    os.wait()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not done.stderr, done.stderr[-2000:]

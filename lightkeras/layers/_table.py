@@ -46,6 +46,7 @@ class _LayerTable(_registry.Table):
 
 
 _table: _LayerTable | None = None
+_above: dict[str, type] = {}  # what `register` was given
 
 
 def table():
@@ -62,12 +63,15 @@ def table():
         _table.entries = {getattr(c, "_exported_as", c.__name__): c for c in classes}
         importlib.import_module("lightkeras.layers.preprocessing.feature_space")
         importlib.import_module("lightkeras.models")  # all these register themselves
+        _table.entries.update(_above)
     return _table
 
 
 def register(name, cls):
     """Add a class that lives above layers (a model) under the name that files use."""
-    table().entries[name] = cls
+    _above[name] = cls  # the table is not made for it: modules are still being imported
+    if _table is not None:
+        _table.entries[name] = cls
 
 
 def serialize(layer):
