@@ -29,7 +29,7 @@ from lightkeras._training._memory import memory_kept
 from lightkeras._training._quiet import quiet
 from lightkeras._training._returned import brought_back
 from lightkeras._tree import flatten
-from lightkeras.callbacks._base import callback_list
+from lightkeras.callbacks._base import callback_list, overrides
 from lightkeras.callbacks.backup import finished, is_ckpt, with_backup
 
 __all__ = ["LightningModel", "fit"]
@@ -295,7 +295,7 @@ def _steps_at_a_time(model, train, trainer, flags):
         "on_after_backward",
         "on_before_optimizer_step",
     )
-    watched = any(getattr(type(c), h) is not getattr(L.Callback, h) for c in theirs for h in hooks)
+    watched = any(overrides(c, hook, L.Callback) for c in theirs for hook in hooks)
     watched |= any(isinstance(c, _AUTOMATIC) for c in theirs)
     scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
     simple = isinstance(trainer.strategy, L.strategies.SingleDeviceStrategy)

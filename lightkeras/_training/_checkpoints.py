@@ -38,7 +38,7 @@ _BATCHES = "epoch_loop.batch_progress"
 
 
 class Ckpt:
-    """Writes the `.ckpt` files of a `ModelCheckpoint` while `fit` runs.
+    """What `fit` does for a `ModelCheckpoint` while it runs: it writes its `.ckpt` files.
 
     Args:
         fit: The LightningModule of `fit`.
@@ -53,6 +53,12 @@ class Ckpt:
         self.fit.__dict__["told"] = self.fit.group.callbacks.index(self.callback) + 1
         self.fit.trainer.save_checkpoint(path, weights_only)
         self.fit.__dict__["told"] = None
+
+    def tell_loggers(self):
+        """Lightning's loggers hear of a new file; those with `log_model` take it along."""
+        if self.fit.trainer.is_global_zero:
+            for logger in self.fit.trainer.loggers:
+                logger.after_save_checkpoint(self.callback)
 
     def same(self, value):
         """What the first process has: all of them have to decide alike."""

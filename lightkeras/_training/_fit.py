@@ -7,6 +7,7 @@ import signal
 from contextlib import nullcontext
 
 import torch
+from lightning.pytorch import Callback
 
 from lightkeras import _data
 from lightkeras._device import use_device
@@ -20,11 +21,12 @@ from lightkeras._training._checkpoints import (
     write_whole,
 )
 from lightkeras._training._lightning import LightningModel, scaled
-from lightkeras._training._loaders import TOKEN, Chunk, Loader, Once
+from lightkeras._training._loaders import Chunk, Loader, Unseen
 from lightkeras._training._parts import Parts, lay_out_gradients
 from lightkeras._training._quiet import quiet
 from lightkeras._training._restart import NEVER, restart_of
 from lightkeras._training._returned import write
+from lightkeras.callbacks._base import overrides
 from lightkeras.callbacks.checkpoint import ModelCheckpoint
 
 __all__ = ["Fit", "shown_steps"]
@@ -63,14 +65,16 @@ class Fit(LightningModel):
         return Loader(self.train_batches, self.chunk, self.restart)
 
     def val_loader(self):
-        return None if self.val_batches is None or self.val_epochs is not None else Once()
+        if self.val_batches is None or self.val_epochs is not None:
+            return None
+        return Unseen(self.val_batches)
 
     def trainer_shards(self):
         """Whether a user's DataLoader goes to Lightning as it is, to be spread over processes."""
         return self.train_batches.loader is not None and self.processes > 1
 
     def transfer_batch_to_device(self, batch, device, dataloader_idx):
-        if isinstance(batch, Chunk) or batch is TOKEN:
+        if isinstance(batch, Chunk):
             return batch  # its batches are on the device already
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
@@ -103,7 +107,7 @@ class Fit(LightningModel):
             count += 1
             if hooks:
                 self.__dict__["step"] = step
-                self._count(count)
+                self._took(count)
                 count = 0
                 group.on_train_batch_end(step - 1, model._logs())
                 if model.stop_training:
@@ -111,13 +115,19 @@ class Fit(LightningModel):
             group.progress(step, model._logs)
             if step >= restart.due:
                 self.__dict__["step"] = step
-                self._count(count)
+                self._took(count)
                 count = 0
                 restart.after_step()
             if trainer.received_sigterm:  # Lightning would look after the chunk
                 raise SystemExit(128 + signal.SIGTERM)
         self.__dict__["step"] = step
-        self._count(count)
+        self._took(count)
+        self.trainer.fit_loop.epoch_loop._batches_that_stepped -= 1  # for Lightning's own, to come
+
+    def _took(self, steps):
+        """Tell Lightning: its checkpoints count steps, its loggers write at their number."""
+        self._count(steps)
+        self.trainer.fit_loop.epoch_loop._batches_that_stepped += steps
 
     def _lightning_step(self, batch):
         with use_device(self.device):
@@ -214,7 +224,6 @@ class Fit(LightningModel):
 
     def _val_limit(self):
         limits = self.trainer.limit_val_batches
-        # Lightning counts our one stand-in batch; the limit is about the batches behind it.
         return limits[0] if isinstance(limits, list) else limits
 
     def on_train_start(self):
@@ -276,21 +285,43 @@ class Fit(LightningModel):
             self.restart.training_ended()
 
     def on_validation_epoch_start(self):
+        if self.trainer.sanity_checking:
+            return
         if not self.__dict__.get("_train_logs"):
             self.__dict__["_train_logs"] = self._reduced_logs()
+        self.trainer.strategy.validation_step(None, 0)  # in its precision, with its weights
 
     def validation_step(self, batch, batch_idx):
-        self.val_logs.update(self._validated())
+        """All batches at once; Lightning's own loop has been given none."""
+        self.val_logs.update(self._validated(self._watched))
 
     def on_validation_epoch_end(self):
         self._tell(self.val_logs)
 
-    def _validated(self):
+    def _watched(self, batches):
+        """The batches of a validation, while Lightning's callbacks hear of each."""
+        hooks = ("on_validation_batch_start", "on_validation_batch_end")
+        started, ended = (_hooked(self.trainer.callbacks, hook) for hook in hooks)
+        if not (started or ended):
+            return (yield from batches)
+        progress = self.trainer.fit_loop.epoch_loop.val_loop.batch_progress
+        for number, (x, y, w) in enumerate(batches):
+            batch = _data.pack(x, y, w, batches.bare)
+            progress.increment_ready()
+            for callback in started:
+                callback.on_validation_batch_start(self.trainer, self, batch, number, 0)
+            yield x, y, w
+            progress.increment_completed()
+            for callback in ended:
+                callback.on_validation_batch_end(self.trainer, self, None, batch, number, 0)
+        return None
+
+    def _validated(self, through=iter):
         if self.parts is not None:
             self.parts.same_buffers()
         put_back = keep_sums(self.model)
         with nullcontext() if self.restart is None else self.restart.validating():
-            logs = self.model._evaluate(self.val_batches, self.group, shows=False)
+            logs = self.model._evaluate(self.val_batches, self.group, False, through)
         put_back()
         return {f"val_{name}": value for name, value in logs.items()}
 
@@ -359,6 +390,11 @@ class Fit(LightningModel):
         for batches in (self.train_batches, self.val_batches):
             if batches is not None:
                 batches.end()
+
+
+def _hooked(callbacks, hook):
+    """Those of Lightning's callbacks that have a hook of their own."""
+    return [c for c in callbacks if overrides(c, hook, Callback)]
 
 
 def shown_steps(steps, limit):

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from itertools import islice
 
-__all__ = ["TOKEN", "Chunk", "Loader", "Once"]
+from lightkeras._data import pack
 
-TOKEN = "validate"  # stands for a whole validation
+__all__ = ["Chunk", "Loader", "Unseen"]
 
+class Unseen:
+    """A loader that only has a length: that of a validation, which we run ourselves."""
 
-class Once:
-    """A loader of one batch that stands for a whole validation, which we run ourselves."""
+    def __init__(self, batches):
+        self.length = max(batches.steps or 1, 1)  # before a limit of the Trainer is applied
 
     def __len__(self):
-        return 1
+        return self.length
 
     def __iter__(self):
-        return iter([TOKEN])
+        return iter(())
 
 
 class Chunk:
@@ -43,8 +45,12 @@ class Loader:
     def __iter__(self):
         iterator = iter(self.batches)
         if self.size == 0:
-            return iterator if self.restart is None else self._singly(iterator)
+            return map(self._whole, iterator if self.restart is None else self._singly(iterator))
         return self._chunks(iterator) if self.batches.steps is not None else self._ahead(iterator)
+
+    def _whole(self, batch):
+        """A batch as callbacks of Lightning know it: `(x, y)` where there are no weights."""
+        return None if batch is None else pack(*batch, self.batches.bare)
 
     def _chunks(self, iterator):
         done = 0 if self.restart is None else self.restart.place(self.size)

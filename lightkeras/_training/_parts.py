@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 import torch.distributed as dist
 
+from lightkeras._data import unpack
 from lightkeras._ranks import gather, rank, sharing, world
 from lightkeras._together import averaged_logs, keep_sums
 from lightkeras._training._failures import end_with_parent, leave_at_exit, let_others_speak
@@ -61,6 +62,7 @@ class Parts:
         if self.whole:
             self.had_rows = True
             return take(*self.batches.convert(batch))
+        batch = unpack(batch)
         rows = len(flatten(batch[0])[0])
         self.weight = rows / self.batches.global_rows(number)
         with sharing(self.weight):

@@ -73,7 +73,7 @@ class _Monitor(Callback):
 
     def load_state_dict(self, state_dict):
         for name in self._kept:
-            setattr(self, name, state_dict[name])
+            setattr(self, name, state_dict.get(name, getattr(self, name)))
 
     # ---- better or worse ------------------------------------------------------------------------
 

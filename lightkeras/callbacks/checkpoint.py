@@ -46,9 +46,12 @@ class ModelCheckpoint(_Monitor):
             there; the last one where `monitor` has no value. "" before the first.
         best_model_score: The value of `monitor` of that model, or None.
         last_model_path: The file written last.
+        best_k_models: {path: value of `monitor`} of the files that are there.
 
     Names of older Keras (`weights.hdf5`) get a suffix of today, with a warning that says which.
-    Only the first of several processes writes. From a `.ckpt` a Trainer of one's own goes on:
+    Only the first of several processes writes. Lightning's loggers hear of every file, so that
+    `WandbLogger(log_model=True)` keeps them (all as `model.ckpt`: to be read, a file needs its own
+    ending again). From a `.ckpt` a Trainer of one's own goes on:
     `Trainer(...).fit(model.to_lightning(), data, ckpt_path=...)`.
 
     >>> ModelCheckpoint("run/{epoch:02d}-{val_loss:.2f}.keras").filepath
@@ -56,9 +59,10 @@ class ModelCheckpoint(_Monitor):
     """
 
     _known = None  # names of values, if training has told them
-    _ckpt: Any = None  # what writes `.ckpt` files, while `fit` runs
+    _ckpt: Any = None  # what writes `.ckpt` files and tells loggers, while `fit` runs
     _kept = (
         *("best", "best_model_path", "best_model_score", "last_model_path"),
+        *("best_k_models", "current_score"),
         *("_epochs_since_saving", "_batches_since_saving", "_last_batch", "_epoch"),
     )
 
@@ -95,6 +99,8 @@ class ModelCheckpoint(_Monitor):
         self.best_model_path = ""
         self.best_model_score = None
         self.last_model_path = ""
+        self.current_score = None
+        self.best_k_models = {}
 
     # ---- before training ------------------------------------------------------------------------
 
@@ -188,6 +194,8 @@ class ModelCheckpoint(_Monitor):
             self._ckpt.write(path, bool(self.save_weights_only))
         else:
             raise self._no_trainer(path)
+        if self._ckpt is not None:
+            self._ckpt.tell_loggers()
         if self.verbose > 0:
             self._say(f"Epoch {epoch + 1}: {why}saved {path}")
 
@@ -217,8 +225,17 @@ class ModelCheckpoint(_Monitor):
             score = self._value(logs)
             score = None if score is None or math.isnan(score) else score
             better |= score is not None and self._is_improvement(score, self.best_model_score)
+        self.current_score = score
+        self.best_k_models.pop(path, None)
+        if score is not None:
+            self.best_k_models[path] = score
         if better or path == self.best_model_path:  # else what was best there is no more
             self.best_model_path, self.best_model_score = path, score
+
+    @property
+    def save_top_k(self):
+        """How many of the files stay, in Lightning's words: -1 where each has its own name."""
+        return -1 if self._fields else 1
 
     @property
     def _formats(self):

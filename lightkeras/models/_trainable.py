@@ -343,8 +343,11 @@ class Trainable(Steps):
                 logs = self._evaluate(batches, group)
         return self._flat(logs, return_dict)
 
-    def _evaluate(self, batches, group, shows=True):
-        """Logs of one pass over `batches`; validation inside `fit` shows no progress of its own."""
+    def _evaluate(self, batches, group, shows=True, through=iter):
+        """Logs of one pass over `batches`; validation inside `fit` shows no progress of its own.
+
+        Lightning's callbacks look on there, as the batches come `through`.
+        """
         self.reset_metrics()
         self.__dict__.update(_step_logs=None, stop_evaluating=False)
         step, stride = _turns(batches.on(device_of(self)))
@@ -352,7 +355,7 @@ class Trainable(Steps):
         hooks = group.wants_test_batches
         with torch.no_grad(), training_mode(self, False), use_device(device_of(self)):
             run = self._run_step("test", batches.bare)
-            for x, y, w in batches:
+            for x, y, w in through(batches):
                 if hooks:
                     group.on_test_batch_begin(step, {})
                     run = self._run_step("test", batches.bare)  # callbacks may change anything
