@@ -99,6 +99,8 @@ def fit(
     ours, theirs = _sorted_callbacks(
         [*flatten(callbacks or []), *flatten(flags.pop("callbacks", None) or [])]
     )
+    if verbose == "auto" and _draws(trainer, flags, theirs):
+        verbose = 0
     ours = with_backup(ours, resume)
     group = callback_list(ours, model, verbose, epochs, train.steps, history=True)
     names = model._compiled.names() if not model._overrides("train_step") else None
@@ -232,9 +234,30 @@ def _in_main_thread():
 
 
 def _sorted_callbacks(callbacks):
-    """(Keras's, Lightning's)."""
+    """(Keras's, Lightning's).
+
+    Raises:
+        ValueError: one of Lightning's looks for settings in a Trainer of one's own.
+    """
     theirs = [c for c in callbacks if isinstance(c, L.Callback)]
+    for callback in theirs:
+        name = type(callback).__name__
+        method = {"BatchSizeFinder": "scale_batch_size", "LearningRateFinder": "lr_find"}.get(name)
+        if method is not None:
+            raise ValueError(
+                f"callbacks got a {name}. It tries out a Trainer of your own before it trains, not "
+                "fit(). Type lightning.pytorch.tuner.Tuner(trainer)."
+                f"{method}(model.to_lightning(), datamodule=data)."
+            )
     return [c for c in callbacks if not isinstance(c, L.Callback)], theirs
+
+
+def _draws(trainer, flags, theirs):
+    """Whether Lightning draws a progress bar of its own."""
+    if trainer is not None and trainer.progress_bar_callback is not None:
+        return True
+    bars = any(isinstance(c, L.callbacks.ProgressBar) for c in theirs)
+    return bars or bool(flags.get("enable_progress_bar"))
 
 
 def _trainer(flags, theirs, epochs, validation_freq):

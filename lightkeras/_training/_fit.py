@@ -165,7 +165,7 @@ class Fit(LightningModel):
         if self.trainer.is_last_batch and self.trainer.callbacks:
             # Lightning's callbacks come before us at the end of an epoch and look for its values.
             self.__dict__["_train_logs"] = logs = self._reduced_logs()
-            self._tell(logs)
+            self._tell(logs, logger=False)  # that is for the end of the epoch
 
     def _stop_if_asked(self):
         """Stop where a callback wants to; on one process is enough."""
@@ -180,12 +180,13 @@ class Fit(LightningModel):
         """
         return self.train_batches.steps is not None and not self.trainer_shards()
 
-    def _tell(self, logs):
+    def _tell(self, logs, logger=True):
         """Log for Lightning, where somebody listens: that takes it as long as a few steps."""
         trainer = self.trainer
         if not (trainer.callbacks or trainer.loggers or self._plateau()):
             return
-        self.log_dict({k: v for k, v in logs.items() if isinstance(v, float)}, batch_size=1)
+        numbers = {k: v for k, v in logs.items() if isinstance(v, float)}
+        self.log_dict(numbers, prog_bar=True, logger=logger, batch_size=1)
 
     # ---- epochs -------------------------------------------------------------------------------
 
@@ -354,7 +355,7 @@ class Fit(LightningModel):
         super().lr_scheduler_step(scheduler, metric)
 
     def setup(self, stage):
-        pass  # `fit` has built the model
+        self.model.train()  # `fit` has built it, and it is so in Lightning's summary
 
     def on_fit_end(self):
         if self.returns is not None and self.trainer.is_global_zero:

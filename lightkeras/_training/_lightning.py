@@ -31,6 +31,15 @@ class LightningModel(L.LightningModule):
         self.automatic_optimization = not model._overrides("train_step")
         self.__dict__.update(_looked=False, _hooks=[], _saved_optimizers={})
 
+    @property
+    def lr(self):
+        """The learning rate, where `Tuner(trainer).lr_find(...)` looks for it and sets it."""
+        return float(self.model.optimizer.learning_rate)
+
+    @lr.setter
+    def lr(self, rate):
+        self.model.optimizer.learning_rate = rate
+
     def forward(self, x):
         return self.model(x)
 
@@ -94,19 +103,26 @@ class LightningModel(L.LightningModule):
     def on_train_epoch_start(self):
         self._start_anew()
 
+    def on_train_batch_end(self, outputs, batch, batch_idx):
+        if self.trainer.is_last_batch and self.trainer.callbacks:
+            # Lightning's callbacks come before us at the end of an epoch and look for its values.
+            self.__dict__["_train_logs"] = logs = _all_logs(self.model)
+            self.log_dict(logs, logger=False, batch_size=1)
+
     def on_train_epoch_end(self):
         # Validation ran in between and used the same sums, so training's were kept.
         logs = self.__dict__.pop("_train_logs", None) or _all_logs(self.model)
-        self.log_dict(logs)
+        self.log_dict(logs, prog_bar=True)
 
     def on_validation_epoch_start(self):
-        if self.model._compiled.parts is not None:
+        if self.model._compiled.parts is not None and not self.__dict__.get("_train_logs"):
             self.__dict__["_train_logs"] = _all_logs(self.model)
         self.__dict__["_put_back"] = keep_sums(self.model)
         self._start_anew()
 
     def on_validation_epoch_end(self):
-        self.log_dict({f"val_{k}": v for k, v in _all_logs(self.model).items()})
+        logs = {f"val_{k}": v for k, v in _all_logs(self.model).items()}
+        self.log_dict(logs, prog_bar=True)
         self._put_back()
 
     def on_test_epoch_start(self):

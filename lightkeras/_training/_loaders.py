@@ -8,6 +8,7 @@ from lightkeras._data import pack
 
 __all__ = ["Chunk", "Loader", "Unseen"]
 
+
 class Unseen:
     """A loader that only has a length: that of a validation, which we run ourselves."""
 
