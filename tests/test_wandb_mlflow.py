@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import lightning.pytorch as L
@@ -128,13 +129,19 @@ def offline(tmp_path, monkeypatch):
     return lambda: rows(next(tmp_path.glob("wandb/offline-run-*/*.wandb")))
 
 
-def rows(path):
-    """What a run has logged, in its order."""
+def rows(path, patience=20):
+    """What a run that has ended has logged, in its order."""
     from wandb.proto.wandb_internal_pb2 import Record
 
+    until = time.monotonic() + patience
+    while True:
+        records = [Record.FromString(data) for data in pieces(path.read_bytes())]
+        if any(r.WhichOneof("record_type") == "exit" for r in records):
+            break
+        assert time.monotonic() < until, "the file does not come to its end"
+        time.sleep(0.1)
     found = []
-    for data in pieces(path.read_bytes()):
-        record = Record.FromString(data)
+    for record in records:
         if record.WhichOneof("record_type") == "history":
             items = record.history.item
             found.append({i.key or "/".join(i.nested_key): json.loads(i.value_json) for i in items})

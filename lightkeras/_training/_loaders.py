@@ -51,7 +51,10 @@ class Loader:
 
     def _whole(self, batch):
         """A batch as callbacks of Lightning know it: `(x, y)` where there are no weights."""
-        return None if batch is None else pack(*batch, self.batches.bare)
+        if batch is None:
+            return None
+        x, y, w = batch
+        return pack(x, y, w, self.batches.bare)
 
     def _chunks(self, iterator):
         done = 0 if self.restart is None else self.restart.place(self.size)
