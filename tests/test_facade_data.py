@@ -159,14 +159,17 @@ def test_a_generator_goes_on_from_one_validation_to_the_next():
 
 
 @pytest.mark.parametrize("source", ["arrays", "a generator", "a PyDataset", "a loader"])
-@pytest.mark.parametrize("method", ["evaluate", "predict", "fit"])
+@pytest.mark.parametrize("method", ["evaluate", "predict", "fit", "fit 3 at a time"])
 def test_fewer_batches_than_steps_is_said_once(source, method):
-    data = SOURCES[source](lk)
+    data, model = SOURCES[source](lk), small(lk)
+    method, *at_a_time = method.split(maxsplit=1)
+    if at_a_time:
+        model.compile("sgd", "mse", steps_per_execution=3)
     if method == "predict":
         data.pop("y", None)
     steps = {"steps_per_epoch": 9} if method == "fit" else {"steps": 9}
     with pytest.warns(UserWarning, match="(?s)(9 steps.*6 batches|6 of 9 steps)") as caught:
-        getattr(small(lk), method)(**data, **steps, verbose=0)
+        getattr(model, method)(**data, **steps, verbose=0)
     assert len(caught) == 1
 
 

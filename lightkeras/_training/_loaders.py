@@ -62,7 +62,8 @@ class Loader:
         end = min(done // size, -(-steps // size) - 1) * size
         while end < steps:
             end += size
-            yield Chunk(islice(iterator, end - done))
+            # The last goes on to the end of the iterator, which says there what was missing.
+            yield Chunk(islice(iterator, end - done) if end < steps else iterator)
             done = end
 
     def _ahead(self, iterator):
