@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from _beside import beside, seeded
 
 import lightkeras as lk
@@ -180,6 +181,31 @@ def predictions_in_the_middle(k):
     model = seeded(k.Model(x, k.layers.Dense(2, activation="softmax")(h)))
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
     return [*outcome(model, model.fit(X, Y, callbacks=[Looks()], **HOW)), seen]
+
+
+SLOPES = ["on_test_begin", "on_test_batch_begin", "on_test_batch_end", "on_test_end",
+          "on_predict_batch_begin", "on_predict_batch_end", "on_epoch_end"]  # fmt: skip
+
+
+@pytest.mark.parametrize("hook", SLOPES)
+def test_gradients_and_steps_in_a_hook(hook):
+    """Also while the model is evaluated: the gradient of an input, an update."""
+
+    def run(k):
+        model, seen = classifier(k), []
+
+        def look(*where, **logs):
+            x = torch.tensor(X[:3], requires_grad=True)
+            seen.append(torch.autograd.grad(model(x).sum(), x)[0])
+            model.train_on_batch(X[:4], Y[:4])
+
+        note = k.callbacks.LambdaCallback(**{hook: look})
+        found = outcome(model, model.fit(X, Y, callbacks=[note], **{**HOW, "epochs": 2}))
+        found.append(model.evaluate(*VAL, batch_size=8, verbose=0, callbacks=[note])[0])
+        found.append(model.predict(VAL[0], batch_size=8, verbose=0, callbacks=[note]))
+        return [*found, seen]
+
+    beside(run, rtol=1e-3, atol=1e-4)
 
 
 @program

@@ -75,6 +75,7 @@ CALLS = {
     "fit, steps_per_epoch": ("fit", {"steps_per_epoch": 2}),
     "fit, validation_steps": ("fit", {**VALIDATED, "validation_steps": 1}),
     "fit, initial_epoch": ("fit", {"initial_epoch": 3, "epochs": 5}),
+    "fit, parts of the data": ("fit", {"steps_per_epoch": 2, "initial_epoch": 1, "epochs": 4}),
     "fit, none left": ("fit", {"initial_epoch": 5, "epochs": 5}),
     "fit, 0 epochs": ("fit", {"epochs": 0}),
     "fit, generator": ("fit", {"x": batches, "y": None, "batch_size": None, "steps_per_epoch": 3}),

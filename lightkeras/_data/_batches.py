@@ -58,6 +58,7 @@ class Batches(ABC):
     _turn, _stride = 0, 1  # which batches are dealt to this process: every `_stride`-th
     remembers = False  # whether the place in the data will be asked for
     _asked: int | None = None  # the user's number of steps
+    begins = 0  # the first epoch of this `fit`, which begins at the first batch
     _first = 0  # where the next pass begins
     _offset = 0  # first batch of the running epoch in the pass over the data
 
@@ -181,13 +182,13 @@ class Indexed(Batches):
                 self._warned = True
                 _warn_fewer(self.total, self._asked)
             return epoch, 0, self.steps
-        number, part = divmod(epoch, math.ceil(self.total / self.steps))
+        number, part = divmod(epoch - self.begins, math.ceil(self.total / self.steps))
         first = part * self.steps
         stop = min(first + self.steps, self.total)
         if stop - first < (self._asked or 0) and not self._warned:  # as Keras does
             self._warned = True
             _warn_short(epoch, stop - first, self._asked, self.total)
-        return number, first, stop
+        return self.begins + number, first, stop
 
     def _draw_seed(self):
         # The CPU's generator and an explicit device: a default device must not matter here.

@@ -106,6 +106,7 @@ def fit(
     names = model._compiled.names() if not model._overrides("train_step") else None
     group.validate(val is not None, names)
     train.check_epochs(epochs - initial_epoch)
+    train.begins = initial_epoch
     if val is not None and isinstance(validation_freq, int):
         val.check_epochs((epochs - initial_epoch) // validation_freq)
     with quiet():

@@ -290,7 +290,8 @@ class Fit(LightningModel):
             return
         if not self.__dict__.get("_train_logs"):
             self.__dict__["_train_logs"] = self._reduced_logs()
-        self.trainer.strategy.validation_step(None, 0)  # in its precision, with its weights
+        with torch.enable_grad():  # for callbacks; our loop does without
+            self.trainer.strategy.validation_step(None, 0)  # in its precision, with its weights
 
     def validation_step(self, batch, batch_idx):
         """All batches at once; Lightning's own loop has been given none."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import torch
+
 from lightkeras import _progress, config
 from lightkeras._config import Configurable
 from lightkeras._tree import flatten
@@ -314,6 +316,8 @@ class CallbackList(Callback):
 
     # ---- the hooks ------------------------------------------------------------------------------
 
+    # Between two batches of `evaluate` and `predict`, too, callbacks may ask for gradients.
+
     def _call(self, hook, *where_and_logs):
         for callback in self.callbacks:
             getattr(callback, hook)(*where_and_logs)
@@ -348,9 +352,11 @@ class CallbackList(Callback):
     def on_test_end(self, logs=None):
         self._call("on_test_end", _numbers(logs))
 
+    @torch.enable_grad()
     def on_test_batch_begin(self, batch, logs=None):
         self._call("on_test_batch_begin", batch, _numbers(logs))
 
+    @torch.enable_grad()
     def on_test_batch_end(self, batch, logs=None):
         self._call("on_test_batch_end", batch, _numbers(logs))
 
@@ -362,9 +368,11 @@ class CallbackList(Callback):
     def on_predict_end(self, logs=None):
         self._call("on_predict_end", logs or {})
 
+    @torch.enable_grad()
     def on_predict_batch_begin(self, batch, logs=None):
         self._call("on_predict_batch_begin", batch, logs or {})
 
+    @torch.enable_grad()
     def on_predict_batch_end(self, batch, logs=None):
         self._call("on_predict_batch_end", batch, logs or {})
 

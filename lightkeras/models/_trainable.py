@@ -348,10 +348,11 @@ class Trainable(Steps):
 
         Lightning's callbacks look on there, as the batches come `through`.
         """
-        self.reset_metrics()
-        self.__dict__.update(_step_logs=None, stop_evaluating=False)
+        self.__dict__["stop_evaluating"] = False
         step, stride = _turns(batches.on(device_of(self)))
         group.on_test_begin({})
+        self.reset_metrics()
+        self.__dict__["_step_logs"] = None
         hooks = group.wants_test_batches
         with torch.no_grad(), training_mode(self, False), use_device(device_of(self)):
             run = self._run_step("test", batches.bare)
