@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from _beside import beside, seeded
+from lightning.pytorch.callbacks import LambdaCallback as LambdaOfLightning
+from lightning.pytorch.loggers import Logger
 
 import lightkeras as lk
 
@@ -279,11 +281,16 @@ FAILS = ["on_train_begin", "on_epoch_begin", "on_train_batch_begin", "on_train_b
          "on_epoch_end", "on_train_end"]  # fmt: skip
 
 
-@pytest.mark.parametrize("hook", FAILS)
-def test_after_an_error_all_is_as_it_was(hook, tmp_path):
-    def fail(*where):
-        raise Bad
+def fails(error):
+    def fail(*where, **more):
+        raise error
 
+    return fail
+
+
+@pytest.mark.parametrize("error", [Bad, KeyboardInterrupt])
+@pytest.mark.parametrize("hook", FAILS)
+def test_after_an_error_all_is_as_it_was(hook, error, tmp_path):
     model = classifier(lk, optimizer=lk.optimizers.SGD(0.5, use_ema=True, ema_momentum=0.8))
     kept = []
     swap = lk.callbacks.SwapEMAWeights(swap_on_epoch=True)
@@ -291,8 +298,8 @@ def test_after_an_error_all_is_as_it_was(hook, tmp_path):
         on_train_batch_end=lambda batch, logs: kept.append(model.get_weights())
     )
     log = lk.callbacks.CSVLogger(tmp_path / "log.csv")
-    last = lk.callbacks.LambdaCallback(**{hook: fail})
-    with pytest.raises(Bad):
+    last = lk.callbacks.LambdaCallback(**{hook: fails(error)})
+    with pytest.raises(error):
         model.fit(X, Y, callbacks=[swap, log, note, last], **HOW)
     assert log.csv_file is None and swap._aside is None and not model.training
     if hook != "on_train_end":  # there, training was over and the averages are to stay
@@ -300,6 +307,83 @@ def test_after_an_error_all_is_as_it_was(hook, tmp_path):
         assert all(map(np.array_equal, model.get_weights(), wanted))
     assert len(model.fit(X, Y, callbacks=[swap, log, note], **HOW).epoch) == HOW["epochs"]
     assert len((tmp_path / "log.csv").read_text().split()) == 1 + HOW["epochs"]
+
+
+class BadLogger(Logger):
+    """A logger that fails in one of its methods."""
+
+    name, version = "bad", "0"
+
+    def __init__(self, method):
+        super().__init__()
+        setattr(self, method, fails(Bad))
+
+    def log_hyperparams(self, params, *more, **others):
+        pass
+
+    def log_metrics(self, metrics, step=None):
+        pass
+
+
+def _batches_that_end_in_an_error():
+    yield X[:10], Y[:10]
+    raise Bad
+
+
+def _loss_that_fails_in_validation():
+    def loss(y, y_pred):
+        if len(y) == 7:
+            raise Bad
+        return (y_pred**2).mean()
+
+    return loss
+
+
+NEIGHBOURS = {
+    "the data": {"x": _batches_that_end_in_an_error, "steps_per_epoch": 3},
+    "data of validation": {
+        "validation_data": _batches_that_end_in_an_error, "validation_steps": 3},
+    "a loss in validation": {"loss": _loss_that_fails_in_validation},
+    "a logger's values": {"logger": "log_metrics"},
+    "a logger that saves": {"logger": "save"},
+    "a logger that ends": {"logger": "finalize"},
+    "a logger that hears of a file": {"logger": "after_save_checkpoint"},
+    **{f"{hook} of Lightning": {"hook": hook} for hook in (
+        "setup", "on_fit_start", "on_train_epoch_start", "on_train_batch_end", "on_after_backward",
+        "on_validation_start", "on_validation_batch_end", "on_train_epoch_end", "on_train_end",
+        "on_save_checkpoint")},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place", NEIGHBOURS)
+def test_after_an_error_elsewhere_all_is_as_it_was(place, tmp_path):
+    bad = dict(NEIGHBOURS[place])
+    model = classifier(lk, optimizer=lk.optimizers.SGD(0.5, use_ema=True, ema_momentum=0.8))
+    if "loss" in bad:
+        model.compile(model.optimizer, bad.pop("loss")())
+    swap = lk.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    log = lk.callbacks.CSVLogger(tmp_path / "log.csv")
+    saves = lk.callbacks.ModelCheckpoint(tmp_path / "m.ckpt")
+    callbacks = [swap, log, saves]
+    if "hook" in bad:
+        callbacks.append(LambdaOfLightning(**{bad.pop("hook"): fails(Bad)}))
+    given = {**HOW, "x": X, "y": Y, "epochs": 2, "callbacks": callbacks, **bad}
+    for name in ("x", "validation_data"):
+        given[name] = given[name]() if callable(given[name]) else given[name]
+    if "steps_per_epoch" in bad:
+        given = {n: v for n, v in given.items() if n not in ("y", "batch_size", "shuffle")}
+    if "logger" in bad:
+        given["logger"] = BadLogger(bad["logger"])
+    if "validation_steps" not in bad:
+        given["validation_batch_size"] = 7
+    with pytest.raises(Bad):
+        model.fit(**given)
+    assert log.csv_file is None and swap._aside is None and not model.training
+    assert not [f for f in os.listdir(tmp_path) if f.endswith((".part", ".tmp"))]
+    loss = lk.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(model.optimizer, loss, metrics=["accuracy"])
+    assert len(model.fit(X, Y, callbacks=[swap, log], **HOW).epoch) == HOW["epochs"]
+    assert model.predict(X, verbose=0).shape == (60, 2)
 
 
 # ---- how they are given -----------------------------------------------------------------------
