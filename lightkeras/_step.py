@@ -13,7 +13,7 @@ import torch
 from lightkeras import losses, metrics, optimizers
 from lightkeras._config import _outside
 from lightkeras._outputs import Outputs
-from lightkeras._tree import flatten
+from lightkeras._tree import flatten, map_structure
 from lightkeras.metrics._torchmetrics import separate
 
 __all__ = ["Compiled", "CompiledMetrics", "LossMean", "rows_of"]
@@ -135,6 +135,7 @@ class Compiled:
             y, y_pred: A batch of targets and outputs.
         """
         outs = flatten(y_pred)
+        self.bound_to = names, _like(y), _like(y_pred)
         self.outputs = outputs = Outputs(y_pred, names)
         spread = {
             what: outputs.spread(self.config[what], what)
@@ -301,6 +302,13 @@ class _Part:
             [metrics.resolve(m, self.loss, y_shape, shape) for m in _metrics_in(spec[what])]
             for what in ("metrics", "weighted_metrics")
         )
+
+
+def _like(tree):
+    """Two rows of zeros like each tensor of a tree: `bind` looks at shapes alone."""
+    return map_structure(
+        lambda t: torch.zeros_like(t[:2]) if isinstance(t, torch.Tensor) else None, tree
+    )
 
 
 def _metrics_in(tree):

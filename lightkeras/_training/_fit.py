@@ -26,6 +26,7 @@ from lightkeras._training._parts import Parts, lay_out_gradients
 from lightkeras._training._quiet import quiet
 from lightkeras._training._restart import NEVER, restart_of
 from lightkeras._training._returned import write
+from lightkeras._training._state import plain_values
 from lightkeras.callbacks._base import overrides
 from lightkeras.callbacks.checkpoint import ModelCheckpoint
 
@@ -56,6 +57,7 @@ class Fit(LightningModel):
         self.automatic_optimization = chunk == 0 and not own
         state["batch_hooks"] = group.wants_train_batches
         state["restart"] = restart_of(self)
+        state["values"] = plain_values(model)  # as they were at the beginning
 
     # ---- loaders ------------------------------------------------------------------------------
 

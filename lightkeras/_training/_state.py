@@ -20,6 +20,7 @@ __all__ = [
     "optimizer_state",
     "optimizers_of",
     "own_part",
+    "plain_values",
     "put_back",
     "put_back_callbacks",
     "put_back_own",
@@ -63,7 +64,14 @@ def shared_part(fit):
         "logs": packed([fit.val_logs, fit.last_logs], "logs"),
         "step": fit.step,
         "stop": bool(model.stop_training or trainer.should_stop),
+        "values": {n: v for n, v in plain_values(model).items() if v != fit.values.get(n)},
     }
+
+
+def plain_values(model):
+    """{name: value} of the numbers that a model has for attributes: a step of its own may count."""
+    kinds, ours = (bool, int, float), ("_", "stop_", "training", "built")
+    return {n: v for n, v in vars(model).items() if type(v) in kinds and not n.startswith(ours)}
 
 
 def _tensors(model):
@@ -138,12 +146,20 @@ def own_part(fit):
     return {
         "rng": packed(rng_state(), "the state of the random numbers"),
         "generators": packed(_generators(fit).state(), "the state of the generators"),
+        "bound": _bound_to(fit.model),
         "metrics": [_metric_state(m) for m in moved_metrics(fit.model)],
         "step_logs": packed(fit.model.__dict__.get("_step_logs"), "logs of train_step"),
         "gradients": _gradients(fit),
         "part": None if fit.parts is None else [fit.parts.weight, fit.parts.had_rows],
         "data": {n: packed(b.state_dict(), n) for n, b in data_of(fit).items()},
     }
+
+
+def _bound_to(model):
+    """What losses and metrics were made for, where a step of the user's own has brought it."""
+    if not model._overrides("train_step") or model._compiled.parts is None:
+        return None
+    return packed(model._compiled.bound_to, "outputs")
 
 
 def _metric_state(metric):
@@ -211,6 +227,8 @@ def put_back(fit, state):
     fit.__dict__.update(val_logs=dict(state["logs"][0]), last_logs=dict(state["logs"][1]))
     fit.__dict__["step"] = state["step"]
     model.__dict__["stop_training"] = state["stop"]
+    for name, value in state.get("values", {}).items():
+        setattr(model, name, value)
 
 
 def _on(tensors, device):
@@ -246,6 +264,8 @@ def put_back_callbacks(callbacks, states):
 @torch.no_grad()
 def put_back_own(fit, state):
     """Put back what `own_part` took; the random numbers last."""
+    if state.get("bound") is not None and fit.model._compiled.parts is None:
+        fit.model._compiled.bind(*state["bound"])  # there are metrics to be put back
     for metric, values in zip(moved_metrics(fit.model), state["metrics"], strict=True):
         _set_metric_state(metric, values)
     fit.model.__dict__["_step_logs"] = state["step_logs"]
