@@ -115,6 +115,39 @@ def test_mlflow_after_an_error(tracked):
     assert client.get_run(logger.run_id).info.status == "FAILED"
 
 
+def test_what_mlflow_does_by_itself(tracked):
+    """`autolog`, which looks at Lightning's Trainer."""
+    import mlflow
+
+    address, client = tracked
+    mlflow.set_tracking_uri(address)
+    mlflow.pytorch.autolog(log_models=False)
+    try:
+        with mlflow.start_run() as run:
+            history = classifier().fit(X, Y, epochs=2, **HOW).history
+    finally:
+        mlflow.pytorch.autolog(disable=True)
+        mlflow.set_tracking_uri(None)
+    data = client.get_run(run.info.run_id).data
+    assert data.metrics == pytest.approx({k: v[-1] for k, v in history.items()})
+    assert (data.params["lr"], data.params["epochs"]) == ("0.001", "2")
+
+
+def test_the_callback_of_mlflow_for_keras(tracked):
+    import mlflow
+
+    address, client = tracked
+    mlflow.set_tracking_uri(address)
+    try:
+        with mlflow.start_run() as run:
+            callback = mlflow.keras.MlflowCallback()
+            history = classifier().fit(X, Y, epochs=2, callbacks=[callback], **HOW).history
+    finally:
+        mlflow.set_tracking_uri(None)
+    found = client.get_run(run.info.run_id).data.metrics
+    assert {k: found[k] for k in history} == pytest.approx({k: v[-1] for k, v in history.items()})
+
+
 # ---- Weights & Biases -------------------------------------------------------------------------
 
 

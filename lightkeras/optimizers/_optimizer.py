@@ -145,6 +145,7 @@ class Optimizer(Rated):
 
     def _start_rate(self, learning_rate):
         self._set_source(learning_rate)
+        self.defaults["lr"] = self.param_groups[0]["lr"]  # MLflow reads it there
         if self._time_decay and self._source is not None:
             raise ValueError(
                 f"{type(self).__name__} got decay={self._time_decay} and a learning rate that "
