@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 
 import lightning.pytorch as L
 
@@ -28,6 +27,7 @@ from lightkeras._training._lightning import LightningModel
 from lightkeras._training._memory import memory_kept
 from lightkeras._training._quiet import quiet
 from lightkeras._training._returned import brought_back
+from lightkeras._training._signals import in_main_thread, passed_on
 from lightkeras._tree import flatten
 from lightkeras.callbacks._base import callback_list, overrides
 from lightkeras.callbacks.backup import finished, is_ckpt, with_backup
@@ -195,8 +195,9 @@ def _limited(train, trainer):
 def _run(trainer, module, model, group, ckpt):
     """`trainer.fit`, with Keras's behaviour where it ends early."""
     handlers = {}
-    if _in_main_thread():
+    if in_main_thread():
         handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    module.signals.users = handlers
     note_parent()
     end_with_parent()  # before the processes meet: one that is alone waits long for the others
     was = {m: m.training for m in model.modules()}
@@ -205,7 +206,8 @@ def _run(trainer, module, model, group, ckpt):
         kept = memory_kept(trainer.strategy.root_device.type == "cpu")
         told = telling(module.train_batches, module.val_batches)
         named = naming_unused(trainer, model)
-        with ending_together(trainer), brought_back(module, trainer), kept, told, named:
+        passed = passed_on(trainer, module.signals, module.restart is not None)
+        with ending_together(trainer), brought_back(module, trainer), kept, told, named, passed:
             trainer.fit(module, module.train_loader(), module.val_loader(), ckpt_path=ckpt)
     except SystemExit as error:
         # Lightning turns Ctrl-C into the end of the process; a notebook wants to go on.
@@ -228,10 +230,6 @@ def _run(trainer, module, model, group, ckpt):
         for m, mode in was.items():
             m.training = mode
         module.done()
-
-
-def _in_main_thread():
-    return threading.current_thread() is threading.main_thread()
 
 
 def _sorted_callbacks(callbacks):

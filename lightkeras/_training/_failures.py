@@ -25,6 +25,7 @@ __all__ = [
     "let_others_speak",
     "naming_unused",
     "note_parent",
+    "store",
 ]
 
 _KEY = "lightkeras/failed"
@@ -118,21 +119,22 @@ def _tell(error):
         f"{place.lineno}, with {type(error).__name__}: {error}"
     )
     with suppress(Exception):
-        _store().compare_set(_KEY, "", text)
+        store().compare_set(_KEY, "", text)
 
 
 def _first_error():
     """The word of the process that failed first, or what is known without one."""
     try:
-        _store().wait([_KEY], timedelta(seconds=_PATIENCE))
-        return _store().get(_KEY).decode()
+        store().wait([_KEY], timedelta(seconds=_PATIENCE))
+        return store().get(_KEY).decode()
     except dist.DistNetworkError:  # that process keeps the words, unless a launcher does
         return "process 0 has ended; its error came first. Was it killed?"
     except Exception:
         return "another process ended without a word; was it killed?"
 
 
-def _store():
+def store():
+    """Where the processes leave word for each other."""
     return dist.distributed_c10d._get_default_store()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import signal
-from contextlib import nullcontext
 
 import torch
 from lightning.pytorch import Callback
@@ -26,6 +25,7 @@ from lightkeras._training._parts import Parts, lay_out_gradients
 from lightkeras._training._quiet import quiet
 from lightkeras._training._restart import NEVER, restart_of
 from lightkeras._training._returned import write
+from lightkeras._training._signals import Signals
 from lightkeras._training._state import plain_values
 from lightkeras.callbacks._base import overrides
 from lightkeras.callbacks.checkpoint import ModelCheckpoint
@@ -56,6 +56,7 @@ class Fit(LightningModel):
         # A train_step of the user's calls backward and the optimizer itself.
         self.automatic_optimization = chunk == 0 and not own
         state["batch_hooks"] = group.wants_train_batches
+        state["signals"] = Signals(self)
         state["restart"] = restart_of(self)
         state["values"] = plain_values(model)  # as they were at the beginning
 
@@ -64,7 +65,7 @@ class Fit(LightningModel):
     def train_loader(self):
         if self.trainer_shards():
             return self.train_batches.loader
-        return Loader(self.train_batches, self.chunk, self.restart)
+        return Loader(self.train_batches, self.chunk, self)
 
     def val_loader(self):
         if self.val_batches is None or self.val_epochs is not None:
@@ -160,7 +161,10 @@ class Fit(LightningModel):
             if self.batch_hooks:
                 self.group.on_train_batch_end(self.step - 1, self.model._logs())
             self.group.progress(self.step, self.model._logs)
-            if self.restart is not None and not self._savable() and self.restart.wants(self.step):
+            if self.restart is None:
+                if self.signals.asks(self.step):
+                    self.signals.end_if(self.signals.agreed())
+            elif not self._savable() and self.restart.wants(self.step):
                 self.restart.after_step(savable=False)
         if self.batch_hooks or self.parts is None:
             self._stop_if_asked()
@@ -236,8 +240,7 @@ class Fit(LightningModel):
         self.group.on_train_begin({})
         put_back_ckpt(self)
         put_back_optimizers(self.model, self._saved_optimizers)
-        if self.restart is not None:
-            self.restart.listen()
+        self.signals.listen()
 
     def on_train_epoch_start(self):
         epoch, restart = self.current_epoch, self.restart
@@ -278,6 +281,8 @@ class Fit(LightningModel):
     def on_train_end(self):
         if self.restart is not None:
             self.restart.training_ends()
+        else:
+            self.signals.end_if(self.signals.agreed())
         optimizer = self.model._compiled.optimizer
         if getattr(optimizer, "use_ema", False):
             optimizer.finalize_variable_values(self.model.trainable_weights)
@@ -324,8 +329,8 @@ class Fit(LightningModel):
         if self.parts is not None:
             self.parts.same_buffers()
         put_back = keep_sums(self.model)
-        with nullcontext() if self.restart is None else self.restart.validating():
-            logs = self.model._evaluate(self.val_batches, self.group, False, through)
+        with (self.restart or self.signals).validating() as meet:
+            logs = self.model._evaluate(self.val_batches, self.group, False, through, meet)
         put_back()
         return {f"val_{name}": value for name, value in logs.items()}
 
@@ -373,6 +378,9 @@ class Fit(LightningModel):
     def __setstate__(self, state):
         shared, copied = state
         super().__setstate__({**pickle.loads(copied), **shared})
+        self.signals.fit = self
+        if self.restart is not None:
+            self.restart.fit = self
         self.__dict__["quiet"] = quiet()  # nobody has quieted this process yet
         self.quiet.__enter__()
 

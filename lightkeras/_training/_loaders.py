@@ -35,18 +35,18 @@ class Chunk:
 class Loader:
     """Batches as Lightning sees them: in chunks of `size`, or one by one (`size` 0).
 
-    With a `restart` the first epoch may begin in its middle.
+    With a `restart` of `fit` the first epoch may begin in its middle.
     """
 
-    def __init__(self, batches, size, restart=None):
-        self.batches, self.size, self.restart = batches, size, restart
+    def __init__(self, batches, size, fit):
+        self.batches, self.size, self.fit = batches, size, fit
         if batches.steps is not None:
             self.__class__ = SizedLoader
 
     def __iter__(self):
         iterator = iter(self.batches)
         if self.size == 0:
-            return map(self._whole, iterator if self.restart is None else self._singly(iterator))
+            return map(self._whole, iterator if self.fit.restart is None else self._singly(iterator))
         return self._chunks(iterator) if self.batches.steps is not None else self._ahead(iterator)
 
     def _whole(self, batch):
@@ -57,7 +57,7 @@ class Loader:
         return pack(x, y, w, self.batches.bare)
 
     def _chunks(self, iterator):
-        done = 0 if self.restart is None else self.restart.place(self.size)
+        done = 0 if self.fit.restart is None else self.fit.restart.place(self.size)
         steps, size = self.batches.steps, self.size
         end = min(done // size, -(-steps // size) - 1) * size
         while end < steps:
@@ -84,12 +84,12 @@ class Loader:
 
     def _singly(self, iterator):
         """Batch by batch; between two of them is the time to save."""
-        restart = self.restart
+        restart = self.fit.restart
         restart.place(0)
         if restart.replays:
             yield None  # Lightning does what comes after the step, without taking it
         while True:
-            if self.batches.steps is not None and restart.wants(restart.fit.step):
+            if self.batches.steps is not None and restart.wants(self.fit.step):
                 restart.after_step()
             try:
                 batch = next(iterator)

@@ -12,12 +12,9 @@ from __future__ import annotations
 
 import math
 import signal
-import threading
-import time
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 import torch.distributed as dist
 from lightning.pytorch import Callback as LightningCallback
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
@@ -39,7 +36,6 @@ from lightkeras.callbacks.backup import BackupAndRestore
 __all__ = ["NEVER", "Restart", "restart_of"]
 
 _FORMAT = 1
-_ASK = 1.0  # seconds between two questions of several processes whether one was told to end
 
 
 class _Never:
@@ -70,7 +66,7 @@ class Restart:
     """
 
     def __init__(self, callback, fit):
-        self.callback, self.fit = callback, fit
+        self.callback, self.fit, self.signals = callback, fit, fit.signals
         self.backups = Backups(callback.backup_dir)
         self.due = math.inf
         self.replays: Any = False
@@ -81,8 +77,10 @@ class Restart:
         self._chunks = 0  # Lightning's count of the batches of all epochs before
         self._ended = False  # read as finished: there is nothing to save
         self._before = None  # the state before the validation that is running
-        self._told = 0  # the signal that has come
-        self._asked, self._ask = time.monotonic(), 1
+        self._left = False  # ended at a place that cannot be saved
+
+    def __getstate__(self):
+        return {**self.__dict__, "fit": None}  # which holds this, and sends itself
 
     # ---- the beginning ------------------------------------------------------------------------
 
@@ -149,10 +147,10 @@ class Restart:
                 self._put_back()
             return
         self._last -= self.fit.step
-        told, by_epoch = self._agreed(), self.callback.save_freq == "epoch" and self.fit.step
+        told, by_epoch = self.signals.agreed(), self.callback.save_freq == "epoch" and self.fit.step
         if told or by_epoch or -self._last >= self._every:
             self._save(epoch, begun=False)
-        self._end_if(told)
+        self.signals.end_if(told)
 
     def epoch_began(self, epoch):
         """After the callbacks have heard of it: put back what was saved after some steps."""
@@ -168,7 +166,7 @@ class Restart:
 
     def _set_due(self):
         self.due = self._last + self._every
-        if self._told and world() == 1:  # the signal may have come meanwhile
+        if self.signals.told and world() == 1:  # the signal may have come meanwhile
             self.due = 0
 
     def after_step(self, savable=True):
@@ -177,32 +175,31 @@ class Restart:
         Args:
             savable: Whether the place in the data can be found again.
         """
-        fit, told = self.fit, self._agreed()
+        fit, told = self.fit, self.signals.agreed()
         if savable and (told or fit.step >= self.due):
             self._save(fit.current_epoch, begun=True)
-        self._end_if(told)
+        self._left = told and not savable
+        self.signals.end_if(told)
         self._set_due()
 
     def wants(self, step):
         """Whether `after_step` is to be called after so many steps of the epoch."""
-        return step >= self.due or (world() > 1 and step % self._ask == 0)
+        return step >= self.due or self.signals.asks(step)
 
     @contextmanager
     def validating(self):
         """While a validation runs: a signal ends it, and what was before it is saved."""
-        if world() == 1:
-            state = self._take(self.fit.current_epoch, begun=True)
-            self._before = {**state, "replays": True}
-        if self._told and world() == 1:
-            self._end_if(self._told)
-        yield
+        state = self._take(self.fit.current_epoch, begun=True)
+        self._before = {**state, "replays": True}
+        with self.signals.validating() as meet:
+            yield meet
         self._before = None
 
     def training_ends(self):
         """Before the callbacks hear of it: what a process killed now would only have to end."""
         if not self._ended and self._sound():
             self._save(self.fit.current_epoch, begun=False, finished=True)
-        self._end_if(self._agreed())
+        self.signals.end_if(self.signals.agreed())
 
     def _sound(self):
         """Whether training came to a good end; after NaN the last backup is worth more."""
@@ -231,7 +228,16 @@ class Restart:
 
     def _save(self, epoch, begun, finished=False):
         self._last = self.fit.step if begun else 0
-        state = self._take(epoch, begun, finished)
+        self._write(self._take(epoch, begun, finished))
+
+    def save_before(self):
+        """Save what was before the validation that is cut short."""
+        state, self._before = self._before, None
+        if state is not None:
+            self.fit.group._abort()  # weights that were swapped for it come back
+            self._write(state)
+
+    def _write(self, state):
         if world() > 1:
             every = [None] * world() if is_chief() else None
             dist.gather_object(state["ranks"][0], every)
@@ -241,50 +247,20 @@ class Restart:
         if world() > 1:
             dist.barrier()
 
-    # ---- signals ------------------------------------------------------------------------------
-
-    def listen(self):
-        """Take over the signals, after Lightning did."""
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, self._on_signal)
-
-    def _on_signal(self, number, _):
-        if self._told and number == signal.SIGINT:  # twice: somebody does not want to wait
-            raise KeyboardInterrupt
-        self._told = number
-        if world() == 1:
-            self.due = 0
-        if self._before is not None:
-            self._end_if(number)
-
-    def _agreed(self):
-        """The signal that this process, or one of several, was sent; 0 if none."""
-        if world() == 1:
-            return self._told
-        now = time.monotonic()
-        passed = max(int((now - self._asked) * 1000), 1)
-        both = torch.tensor([self._told, passed], device=self.fit.device)
-        dist.all_reduce(both, dist.ReduceOp.MAX)
-        told, passed = both.tolist()
-        self._asked = now
-        self._ask = min(max(int(self._ask * _ASK * 1000 / passed), 1), 1000)
-        return told
-
-    def _end_if(self, told):
-        if told:
-            raise SystemExit(128 + told)
-
     def interrupted(self):
         """The process ends by a signal; callbacks have closed their files and swapped back."""
-        if self._before is not None and self._told:
-            self.backups.write(self._before)
-        if self._told and is_chief():
-            where = self.callback.backup_dir
-            self.callback._say(
-                f"{signal.Signals(self._told).name}: training is saved in {where!r}. Start the "
-                "script again to go on."
-            )
+        told, where = self.signals.told, self.callback.backup_dir
+        if told:
+            self.save_before()
+        if not told or not is_chief():
+            return
+        if not self.backups.files():
+            text = f"there is no backup in {where!r} yet. Start the script again to begin anew."
+        elif self._left:
+            text = f"the last backup in {where!r} is of an epoch's end. Start again to go on there."
+        else:
+            text = f"training is saved in {where!r}. Start the script again to go on."
+        self.callback._say(f"{signal.Signals(told).name}: {text}")
 
     # ---- Lightning's counts -------------------------------------------------------------------
 

@@ -343,10 +343,11 @@ class Trainable(Steps):
                 logs = self._evaluate(batches, group)
         return self._flat(logs, return_dict)
 
-    def _evaluate(self, batches, group, shows=True, through=iter):
+    def _evaluate(self, batches, group, shows=True, through=iter, meet=None):
         """Logs of one pass over `batches`; validation inside `fit` shows no progress of its own.
 
-        Lightning's callbacks look on there, as the batches come `through`.
+        Lightning's callbacks look on there, as the batches come `through`, and `meet` is called
+        where all processes are through with theirs.
         """
         self.__dict__["stop_evaluating"] = False
         step, stride = _turns(batches.on(device_of(self)))
@@ -368,6 +369,8 @@ class Trainable(Steps):
                 step += stride
                 if self.stop_evaluating:
                     break
+        if meet is not None:
+            meet()
         logs = self._logs(over=True) if stride == 1 else last_logs(self, step - stride + 1)
         group.on_test_end(logs)
         return logs

@@ -1,0 +1,224 @@
+"""SIGTERM and Ctrl-C while several processes train: all end together, and go on bit for bit."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from _group import ends
+
+import lightkeras as lk
+from lightkeras import callbacks, layers
+from lightkeras._ranks import rank
+from lightkeras._training import _signals
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the group is forked")
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(50, 4)).astype("float32")
+Y = X.sum(1, keepdims=True)
+TESTS = 40  # batches of a validation in each of two processes
+
+
+class Sends(callbacks.Callback):
+    """Sends its own process a signal at the k-th time of something; later tests take long."""
+
+    def __init__(self, moment=None, k=0, number=0, times=1):
+        self.moment, self.left, self.number, self.times = moment, k, number, times
+        self.tests = 0
+
+    def _count(self, moment):
+        self.left -= moment == self.moment
+        if self.left == 0 and moment == self.moment:
+            for _ in range(self.times):
+                os.kill(os.getpid(), self.number)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._count("step")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._count("epoch")
+
+    def on_test_begin(self, logs=None):
+        self.tests = 0
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.tests += 1
+        self._count("test")
+        if self.moment == "test" and self.left <= TESTS:
+            time.sleep(0.03)
+
+
+def train(folder, saves, tell=None):
+    """Train until the end or a signal; `tell` is what each process is sent, by rank."""
+    lk.utils.set_random_seed(3)
+    model = lk.Sequential([lk.Input((4,)), layers.Dense(8), layers.Dropout(0.3), layers.Dense(1)])
+    model.compile(lk.optimizers.Adam(0.01, use_ema=True), "mse", metrics=["mae"])
+    sends = Sends(*(tell or {}).get(rank(), ()))
+    watching = [sends, callbacks.SwapEMAWeights()]
+    watching += [callbacks.BackupAndRestore(f"{folder}/backup", save_freq=False)] if saves else []
+    data = {"validation_data": (np.tile(X, (8, 1))[: 10 * TESTS], np.tile(Y, (8, 1)))}
+    data["validation_data"] = tuple(part[: 10 * TESTS] for part in data["validation_data"])
+    try:
+        given = {"epochs": 3, "batch_size": 8, "validation_batch_size": 5, "callbacks": watching}
+        history = model.fit(X, Y, **data, **given, verbose=0, accelerator="cpu").history
+    finally:
+        print("tests", sends.tests)
+    weights = model.get_weights()
+    np.savez(f"{folder}/{rank()}.npz", *weights, *history.values(), np.random.rand(2))
+
+
+def left(folder, number=0):
+    with np.load(f"{folder}/{number}.npz") as file:
+        return [file[name] for name in file]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    assert [status for status, _ in ends(2, folder, train, str(folder), True)] == [0, 0]
+    return [left(folder, number) for number in (0, 1)]
+
+
+TERM, INT = signal.SIGTERM, signal.SIGINT
+TOLD = {
+    "the first, at a step": {0: ("step", 9, TERM)},
+    "the second, at a step": {1: ("step", 3, INT)},
+    "both, and a launcher passes it on": {r: ("step", 4, INT, 2) for r in (0, 1)},
+    "the second, at the end of an epoch": {1: ("epoch", 1, TERM)},
+    "the second, at the end of all": {1: ("epoch", 3, TERM)},
+    "the first, in a validation": {0: ("test", TESTS + 5, INT), 1: ("test", -1, INT)},
+    "the second, in a validation": {0: ("test", -1, TERM), 1: ("test", TESTS + 5, TERM)},
+}
+
+
+@pytest.mark.parametrize("case", TOLD)
+def test_all_save_end_and_go_on(case, whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(_signals, "_ASK", 0.1)
+    tell = TOLD[case]
+    number = next(given[2] for given in tell.values() if given[1] > 0)
+    ended = ends(2, tmp_path, train, str(tmp_path), True, tell)
+    assert [status for status, _ in ended] == [128 + number] * 2, ended
+    assert f"{number.name}: training is saved in '{tmp_path}/backup'" in ended[0][1]
+    assert "Traceback" not in ended[0][1] + ended[1][1]
+    if "validation" in case:
+        for _, said in ended:
+            assert 0 < int(said.split("tests ")[1].split()[0]) < TESTS
+    ended = ends(2, tmp_path, train, str(tmp_path), True)
+    assert [status for status, _ in ended] == [0, 0], ended
+    for number in (0, 1):
+        for here, there in zip(left(tmp_path, number), whole[number], strict=True):
+            np.testing.assert_array_equal(here, there)
+    assert not (tmp_path / "backup").exists()
+
+
+@pytest.mark.parametrize("case", [name for name in TOLD if "launcher" not in name])
+def test_without_a_backup_all_end(case, tmp_path, monkeypatch):
+    monkeypatch.setattr(_signals, "_ASK", 0.1)
+    tell = {who: (*given[:2], TERM) for who, given in TOLD[case].items()}
+    ended = ends(2, tmp_path, train, str(tmp_path), False, tell)
+    assert [status for status, _ in ended] == [143, 143], ended
+    assert "saved" not in ended[0][1]
+
+
+def train_by_a_loader(folder, k):
+    """Whose place in the middle of an epoch cannot be saved."""
+    lk.utils.set_random_seed(3)
+    model = lk.Sequential([lk.Input((4,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    rows = torch.utils.data.TensorDataset(torch.tensor(X), torch.tensor(Y))
+    watching = [Sends("step", k, TERM), callbacks.BackupAndRestore(f"{folder}/backup")]
+    model.fit(torch.utils.data.DataLoader(rows, 5), epochs=2, verbose=0, callbacks=watching)
+
+
+def test_it_is_said_what_there_is_to_go_on_from(tmp_path, monkeypatch):
+    monkeypatch.setattr(_signals, "_ASK", 0.0)  # after every step
+    for k, text in ((3, "backup' yet. Start the script again to begin anew"), (8, "epoch's end")):
+        ended = ends(2, tmp_path, train_by_a_loader, str(tmp_path), k)
+        assert [status for status, _ in ended] == [143, 143], ended
+        assert text in ended[0][1] and "SIG" not in ended[1][1]
+
+
+def train_with_a_handler(folder):
+    signal.signal(TERM, lambda *_: print("a handler of the script's own"))
+    train(folder, False, {0: ("step", 5, TERM)})
+
+
+def test_one_process_ends_with_the_status_of_a_signal(tmp_path):
+    """Lightning would let it end with 0, as if all had been well."""
+    ((status, said),) = ends(1, tmp_path, train_with_a_handler, str(tmp_path))
+    assert status == 143
+    assert said.count("a handler of the script's own") == 1
+
+
+# ---- launched by Lightning ----------------------------------------------------------------------
+
+SCRIPT = """
+import os, signal, sys
+import numpy as np
+import lightkeras as lk
+from lightkeras._ranks import rank
+
+class Tells(lk.callbacks.Callback):
+    left = 7
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if self.left == 0 and rank() == 1:
+            with open(f"{where}/pid", "w") as file:
+                file.write(str(os.getpid()))
+            os.kill(os.getppid(), getattr(signal, tells))
+
+if __name__ in ("__main__", "__mp_main__"):
+    where, strategy, tells = sys.argv[1:]
+
+if __name__ == "__main__":
+    lk.utils.set_random_seed(1)
+    x = np.random.RandomState(0).rand(57, 4).astype("float32")
+    model = lk.Sequential([lk.Input((4,)), lk.layers.Dropout(0.2), lk.layers.Dense(1)])
+    model.compile("adam", "mse")
+    told = [Tells()] if tells != "nothing" else []
+    history = model.fit(x, x[:, :1], epochs=3, batch_size=8, verbose=0, resume=f"{where}/backup",
+                        callbacks=told, accelerator="cpu", devices=2, strategy=strategy)
+    if rank() == 0:
+        np.savez(f"{where}/0.npz", *model.get_weights(), *history.history.values())
+"""
+
+
+def launched(folder, root, *words):
+    (folder / "train.py").write_text(SCRIPT)
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(folder / "train.py"), str(folder), *words]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def launched_whole(tmp_path_factory, root):
+    folder = tmp_path_factory.mktemp("launched")
+    done = launched(folder, root, "ddp_fork", "nothing")
+    assert done.returncode == 0, done.stderr
+    return left(folder)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks processes up in /proc")
+@pytest.mark.parametrize(
+    "strategy, number, again", [("ddp", TERM, None), ("ddp_fork", INT, "ddp_spawn")]
+)
+def test_a_signal_to_the_script(strategy, number, again, launched_whole, tmp_path, root):
+    done = launched(tmp_path, root, strategy, number.name)
+    assert done.returncode == 128 + number, done.stderr
+    assert f"{number.name}: training is saved in" in done.stdout
+    assert "Traceback" not in done.stderr
+    until, place = time.monotonic() + 10, f"/proc/{(tmp_path / 'pid').read_text()}"
+    while os.path.exists(place) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not os.path.exists(place)
+    if again is None:
+        return
+    done = launched(tmp_path, root, again, "nothing")
+    assert done.returncode == 0, done.stderr
+    for here, there in zip(left(tmp_path), launched_whole, strict=True):
+        np.testing.assert_array_equal(here, there)
