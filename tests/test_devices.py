@@ -417,6 +417,10 @@ def with_added_loss():
     return lk.Sequential([lk.Input((4,)), Nearer(), layers.Dense(3, activation="softmax")])
 
 
+def yes_or_no():
+    return lk.Sequential([lk.Input((4,)), layers.Dense(1, activation="sigmoid")])
+
+
 def several_outputs():
     x = lk.Input((4,))
     h = layers.Dense(6, activation="tanh")(x)
@@ -444,6 +448,7 @@ CASES = {
     "in order": {"fit": {"shuffle": False}},
     "batches shuffled": {"fit": {"shuffle": "batch"}},
     "some steps": {"fit": {"steps_per_epoch": 2}},
+    "some steps, fewer at the end of the data": {"fit": {"steps_per_epoch": 3}},
     "float32": {"floatx": "float32"},
     "adam": {"optimizer": lambda: lk.optimizers.Adam(0.01)},
     "torch's adam": {"optimizer": torch.optim.Adam},
@@ -469,6 +474,11 @@ CASES = {
     "a loss of torch": {"loss": torch.nn.NLLLoss(), "floatx": "float32"},
     "a sum of torch": {"loss": torch.nn.NLLLoss(reduction="sum"), "floatx": "float32",
                        "rate": 0.01},
+    "overlap": {"model": yes_or_no, "loss": "dice"},
+    "overlap, fewer rows than processes": {
+        "model": yes_or_no, "loss": "dice", "n": 3, "batch": 2
+    },
+    "overlap, weights": {"model": yes_or_no, "loss": losses.Tversky(0.3, 0.7), "weighted": True},
     "penalties": {"model": lambda: classes(penalized=True)},
     "add_loss": {"model": with_added_loss},
     "compute_loss": {"model": with_own_loss},

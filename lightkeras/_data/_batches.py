@@ -93,6 +93,10 @@ class Batches(ABC):
         """The next pass is the one of `epoch`."""
         self.epoch = epoch
 
+    def steps_here(self):
+        """Batches of the coming epoch: there may be fewer of them at the end of the data."""
+        return self.steps
+
     def start_at(self, step):
         """The next pass begins at batch `step` of its epoch."""
         self._first = step
@@ -189,6 +193,10 @@ class Indexed(Batches):
             self._warned = True
             _warn_short(epoch, stop - first, self._asked, self.total)
         return self.begins + number, first, stop
+
+    def steps_here(self):
+        _, first, stop = self._window(self.epoch)
+        return stop - first
 
     def _draw_seed(self):
         # The CPU's generator and an explicit device: a default device must not matter here.

@@ -6,6 +6,7 @@ import pickle
 import signal
 
 import torch
+from lightning.fabric.utilities.data import sized_len
 from lightning.pytorch import Callback
 
 from lightkeras import _data
@@ -247,6 +248,7 @@ class Fit(LightningModel):
         if restart is not None:
             restart.epoch_begins(epoch)
         self.train_batches.set_epoch(epoch)
+        self._validate_at_its_end()
         self.__dict__["batch_hooks"] = (
             self.group.wants_train_batches
         )  # a callback may be done with them
@@ -259,6 +261,12 @@ class Fit(LightningModel):
             restart.epoch_began(epoch)
         if self.parts is not None:
             self.parts.had_rows = self.step > 0  # it may go on in the middle of an epoch
+
+    def _validate_at_its_end(self):
+        """Tell Lightning, which counts once, after how many batches of this epoch to validate."""
+        trainer, batches = self.trainer, sized_len(self.trainer.fit_loop._combined_loader)
+        if self.chunk == 0 and batches and isinstance(trainer.val_check_interval, float):
+            trainer.val_check_batch = max(int(batches * trainer.val_check_interval), 1)
 
     def on_train_epoch_end(self):
         logs = self.__dict__.pop("_train_logs", None) or self._reduced_logs()

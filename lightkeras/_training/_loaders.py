@@ -100,4 +100,4 @@ class Loader:
 
 class SizedLoader(Loader):
     def __len__(self):
-        return -(-self.batches.steps // max(self.size, 1))
+        return -(-self.batches.steps // self.size) if self.size else self.batches.steps_here()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
+from lightkeras import _ranks
 from lightkeras.config import epsilon
 from lightkeras.losses._base import (
     LossFunctionWrapper,
@@ -31,8 +33,17 @@ def dice(y_true, y_pred, axis=None):
     tensor(0.3333)
     """
     y_true, y_pred = aligned("dice", y_true, y_pred)
-    total = y_true.sum(axis) + y_pred.sum(axis)
-    return 1.0 - 2.0 * (y_true * y_pred).sum(axis) / (total + epsilon())
+    true, pred, overlap = _sums(axis, y_true, y_pred, y_true * y_pred)
+    return 1.0 - 2.0 * overlap / (true + pred + epsilon())
+
+
+def _sums(axis, *values):
+    """Each of `values` summed up; where that is over rows, over those of all processes."""
+    sums = [value.sum(axis) for value in values]
+    axes = range(values[0].ndim) if axis is None else np.atleast_1d(axis) % values[0].ndim
+    if _ranks.share is None or 0 not in axes:
+        return sums
+    return _ranks.summed(torch.stack(sums) * (_ranks.share > 0))  # a row may be borrowed
 
 
 def tversky(y_true, y_pred, alpha=0.5, beta=0.5, axis=None):
@@ -46,9 +57,9 @@ def tversky(y_true, y_pred, alpha=0.5, beta=0.5, axis=None):
     Source: Salehi et al., Tversky loss function for image segmentation, 2017.
     """
     y_true, y_pred = aligned("tversky", y_true, y_pred)
-    overlap = (y_true * y_pred).sum(axis)
-    missed = ((1.0 - y_pred) * y_true).sum(axis)
-    added = (y_pred * (1.0 - y_true)).sum(axis)
+    overlap, missed, added = _sums(
+        axis, y_true * y_pred, (1.0 - y_pred) * y_true, y_pred * (1.0 - y_true)
+    )
     return 1.0 - overlap / (overlap + missed * alpha + added * beta + epsilon())
 
 
