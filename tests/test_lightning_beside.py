@@ -111,6 +111,35 @@ def test_a_callback_of_lightning(name):
         assert here[0] == there[0] and here[1] == pytest.approx(there[1])
 
 
+def test_a_pruned_model_goes_on_with_its_masks():
+    model = classifier()
+    pruning = C.ModelPruning("l1_unstructured", amount=0.5, make_pruning_permanent=False)
+    model.fit(*TRAIN, callbacks=[pruning], **HOW)
+    before = [p.detach().clone() for p in model.parameters()]
+    masks = [m.clone() for n, m in model.named_buffers() if n.endswith("weight_mask")]
+    assert len(masks) == 2 and len(model.evaluate(*VAL, verbose=0)) == 2
+    model.fit(*TRAIN, **HOW)
+    assert not all(map(torch.equal, before, model.parameters()))
+    for layer, mask in zip(model.layers, masks, strict=True):
+        assert (layer.weight[mask == 0] == 0).all() and (layer.weight[mask == 1] != 0).any()
+
+
+def test_a_subclass_with_a_training_step_of_its_own_has_its_own_logs():
+    model = classifier()
+
+    class Mine(type(model.to_lightning())):
+        def training_step(self, batch, batch_idx):
+            loss = torch.nn.functional.cross_entropy(self(batch[0]), batch[1])
+            self.log("mine", loss, on_epoch=True)
+            return loss
+
+    trainer = L.Trainer(max_epochs=1, logger=False, callbacks=[Watch()], **QUIET)
+    trainer.fit(Mine(model), loader(*TRAIN), loader(*VAL))
+    names = sorted(trainer.callback_metrics)
+    assert names == ["mine", "mine_epoch", "mine_step", "val_accuracy", "val_loss"]
+    assert not same(model, classifier())
+
+
 @pytest.mark.parametrize("kind", ["TQDMProgressBar", "RichProgressBar"])
 @pytest.mark.filterwarnings("ignore")
 def test_a_progress_bar_of_lightning_is_alone_and_shows_what_an_epoch_gave(kind, capsys):

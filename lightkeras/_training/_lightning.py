@@ -29,7 +29,7 @@ class LightningModel(L.LightningModule):
         self.model = model
         # A train_step of the user's own calls backward and the optimizer itself.
         self.automatic_optimization = not model._overrides("train_step")
-        self.__dict__.update(_looked=False, _hooks=[], _saved_optimizers={})
+        self.__dict__.update(_looked=False, _stepped=False, _hooks=[], _saved_optimizers={})
 
     @property
     def lr(self):
@@ -49,6 +49,7 @@ class LightningModel(L.LightningModule):
             model.train()
         x, y, w = _data.unpack(batch)
         self.__dict__.pop("_train_logs", None)  # validated in the middle of an epoch: it goes on
+        self.__dict__["_stepped"] = True  # else a subclass has a step of its own, and its own logs
         self._look((x, y, w))
         if not self.automatic_optimization:
             self._begin()
@@ -104,12 +105,14 @@ class LightningModel(L.LightningModule):
         self._start_anew()
 
     def on_train_batch_end(self, outputs, batch, batch_idx):
-        if self.trainer.is_last_batch and self.trainer.callbacks:
+        if self._stepped and self.trainer.is_last_batch and self.trainer.callbacks:
             # Lightning's callbacks come before us at the end of an epoch and look for its values.
             self.__dict__["_train_logs"] = logs = _all_logs(self.model)
             self.log_dict(logs, logger=False, batch_size=1)
 
     def on_train_epoch_end(self):
+        if not self._stepped:
+            return
         # Validation ran in between and used the same sums, so training's were kept.
         logs = self.__dict__.pop("_train_logs", None) or _all_logs(self.model)
         self.log_dict(logs, prog_bar=True)

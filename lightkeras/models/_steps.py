@@ -377,8 +377,10 @@ class Steps(Layer):
         for module in self.modules():
             for row in module._rows if isinstance(module, Layer) else ():
                 parameter = getattr(module, row.view.attribute)
-                if parameter.regularizer is not None and parameter.requires_grad:
-                    yield parameter.regularizer, row.view, parameter
+                # One that torch's pruning has masked is a plain tensor.
+                regularizer = getattr(parameter, "regularizer", None)
+                if regularizer is not None and parameter.requires_grad:
+                    yield regularizer, row.view, parameter
 
     @contextmanager
     def _as_compiled(self):
