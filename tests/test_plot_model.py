@@ -185,11 +185,13 @@ def test_resolution(tmp_path, without_graphviz):
 def test_pyplot_is_left_alone(tmp_path, without_graphviz):
     import matplotlib
 
-    before = matplotlib.get_backend()
+    def state():
+        pyplot = sys.modules.get("matplotlib.pyplot")
+        return matplotlib.get_backend(), pyplot.get_fignums() if pyplot else []
+
+    before = state()
     plot_model(branched(), tmp_path / "m.png", dpi=30)
-    assert matplotlib.get_backend() == before
-    if "matplotlib.pyplot" in sys.modules:
-        assert sys.modules["matplotlib.pyplot"].get_fignums() == []
+    assert state() == before
 
 
 def test_dot_text(tmp_path):

@@ -136,11 +136,12 @@ class _Reads(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if kwargs and kwargs.get("generator") is not None:
             self.found = "a step draws from a generator of random numbers of its own"
-        if name not in self._NAMES:
+        elif name in self._NAMES:
+            self.found = self.found or f"a step reads the values of a tensor ({name})"
+        else:
             return func(*args, **(kwargs or {}))
         from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
 
-        self.found = self.found or f"a step reads the values of a tensor ({name})"
         with disable_proxy_modes_tracing():  # the step goes on as if nobody looked
             return func(*args, **(kwargs or {}))
 
