@@ -220,6 +220,61 @@ def test_history_is_whole_and_the_next_fit_begins_anew(tmp_path):
     assert fit(folder, *data(), stop=stop).epoch == [0, 1, 2, 3]
 
 
+class Late(lk.metrics.Metric):
+    """Makes its sum where nobody can foresee it, at the second update."""
+
+    seen = 0
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.seen += 1
+        if self.seen == 2:
+            self.total = self.add_variable((), name="total")
+
+    def result(self):
+        return 1.0
+
+
+MADE_LATE = [lk.metrics.R2Score, lambda: lk.metrics.F1Score(threshold=0.5)]
+MADE_LATE += [lambda: lk.metrics.AUC(multi_label=True, from_logits=True, name="auc")]
+
+
+def flipped(metric):
+    """A training that ends in the middle of its second epoch, and one that goes on."""
+    made = model(metrics=[metric()])
+    x, y = data()
+    return {"made": made, "x": x, "y": (y > 0).astype("float32")}
+
+
+class Halts(Stop):
+    def on_train_batch_end(self, batch, logs=None):
+        self.epochs.append(batch)
+        if len(self.epochs) == self.at:
+            raise RuntimeError("out of electricity")
+
+    on_epoch_begin = callbacks.Callback.on_epoch_begin
+
+
+@pytest.mark.parametrize("number", range(len(MADE_LATE)))
+@pytest.mark.parametrize("at", [3, 5])
+def test_sums_that_are_made_at_an_update_go_on(tmp_path, number, at):
+    metric = MADE_LATE[number]
+    whole = fit(tmp_path / "whole", **flipped(metric)).history
+    backup = callbacks.BackupAndRestore(tmp_path / "backup", save_freq=2)
+    given = flipped(metric)
+    with pytest.raises(RuntimeError, match="electricity"):
+        made = given.pop("made")
+        made.fit(**given, epochs=4, batch_size=8, callbacks=[backup, Halts(at)], verbose=0)
+    assert fit(tmp_path / "backup", **flipped(metric)).history == whole
+    assert len(whole) == 2
+
+
+def test_a_sum_that_cannot_be_made_is_said(tmp_path):
+    made = model(metrics=[Late(name="late")])
+    broken(tmp_path, made=made)
+    with pytest.raises(ValueError, match=r"1 variables of the metric 'late', which has 0 before"):
+        fit(tmp_path, *data(), made=model(metrics=[Late(name="late")]))
+
+
 def test_a_kept_backup_is_where_more_epochs_begin(tmp_path):
     x, y = data()
     keeping = callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False)

@@ -181,8 +181,26 @@ def _set_metric_state(metric, state):
             for name, value in saved["values"].items():
                 setattr(part, name, _on(value, part.device))
         return
+    if len(metric.variables) < len(state):
+        raise ValueError(
+            f"The backup holds {len(state)} variables of the metric {metric.name!r}, which has "
+            f"{len(metric.variables)} before its first update. Those made in __init__() are put "
+            "back. Call add_variable() there."
+        )
     for variable, value in zip(metric.variables, state, strict=True):
         variable.data = value.to(variable.device)
+
+
+def _show_two_rows(fit, metrics, states):
+    """Some metrics make their sums at their first update, by the shapes that they see."""
+    plain = [(m, s) for m, s in zip(metrics, states, strict=True) if not isinstance(m, TorchMetric)]
+    if any(len(metric.variables) < len(state) for metric, state in plain):
+        x, y, w = (map_structure(_two, part) for part in fit.train_batches.peek())
+        fit.model._update_metrics(x, y, fit.model._few_outputs(x), w)
+
+
+def _two(rows):
+    return None if rows is None else rows[:2]
 
 
 def _gradients(fit):
@@ -266,7 +284,9 @@ def put_back_own(fit, state):
     """Put back what `own_part` took; the random numbers last."""
     if state.get("bound") is not None and fit.model._compiled.parts is None:
         fit.model._compiled.bind(*state["bound"])  # there are metrics to be put back
-    for metric, values in zip(moved_metrics(fit.model), state["metrics"], strict=True):
+    metrics = moved_metrics(fit.model)
+    _show_two_rows(fit, metrics, state["metrics"])
+    for metric, values in zip(metrics, state["metrics"], strict=True):
         _set_metric_state(metric, values)
     fit.model.__dict__["_step_logs"] = state["step_logs"]
     if fit.parts is not None:
