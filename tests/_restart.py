@@ -317,6 +317,29 @@ def hooks():
     return _plain(), {"x": x, "y": y, "batch_size": BATCH, "validation_split": 0.2, **given}
 
 
+class Kills(callbacks.Callback):
+    """Ends this process after as many batches as a file says; hooks of models are not compiled."""
+
+    left = 0
+
+    def on_train_begin(self, logs=None):
+        Kills.left = int(_text("kill") or 0)
+
+    def on_train_batch_end(self, batch, logs=None):
+        Kills.left -= 1
+        if Kills.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def jit():
+    """In compiled steps, which need a compiler for C++."""
+    x, y = _arrays()
+    stack = layers.Input((6,)), layers.Dense(8), layers.Dropout(0.3), layers.Dense(1)
+    model = _model(*stack, metrics=["mae"], jit_compile=True)
+    given = {"batch_size": BATCH, "validation_split": 0.2, "callbacks": [Kills()]}
+    return model, {"x": x, "y": y, **given}
+
+
 # The five of the campaign, and one for each further way of training.
 FIVE = {"dense": dense, "conv": conv, "lstm": lstm, "two_by_two": two_by_two, "ema": ema}
 WORKLOADS = {
@@ -337,6 +360,7 @@ WORKLOADS = {
     "together": together,
     "stateful": stateful,
     "hooks": hooks,
+    "jit": jit,
 }
 
 

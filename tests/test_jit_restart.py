@@ -1,7 +1,10 @@
 """A training in compiled steps that is killed and started again ends with the same bits."""
 
+import signal
+import sys
 import warnings
 
+import _restart as restart
 import numpy as np
 import pytest
 from test_jit import needs_compiler
@@ -109,3 +112,21 @@ def test_compiled_code_ends_with_the_same_bits(tmp_path):
         warnings.simplefilter("error", UserWarning)
         model = goes_on(tmp_path, [7])
     assert len(model._compiled.steps["train"].codes) == 1
+
+
+@needs_compiler
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no forkserver")
+def test_kill_9_in_the_middle_of_an_epoch(tmp_path):
+    runs = restart.Runs()
+    try:
+        whole, killed = tmp_path / "whole", tmp_path / "killed"
+        assert runs.once("jit", whole)[0] == 0
+        killed.mkdir()
+        (killed / "kill").write_text("14")
+        assert runs.once("jit", killed, 4)[0] == -signal.SIGKILL
+        (killed / "kill").unlink()
+        ended = runs.until_done("jit", killed, 4)
+        assert restart.differences(restart.result(whole), ended) == [], ended.get("said")
+        assert "jit_compile" not in restart.said(whole)  # nothing was left as it is
+    finally:
+        runs.close()

@@ -62,7 +62,7 @@ def test_r1_killed_at_any_moment(runs, whole, tmp_path, name):
     assert kills == 5
 
 
-FURTHER = [name for name in restart.WORKLOADS if name not in restart.FIVE]
+FURTHER = [name for name in restart.WORKLOADS if name not in (*restart.FIVE, "jit")]
 
 
 @pytest.mark.parametrize("name", FURTHER)
