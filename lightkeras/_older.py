@@ -183,9 +183,8 @@ def lacking(message):
     imports = asks.f_code.co_code[asks.f_lasti] == opmap["IMPORT_FROM"]
     if imports:
         return ImportError(message)
-    return AttributeError(
-        message, obj=message
-    )  # with the module there Python would guess once more
+    # With the module for `obj` Python would guess once more.
+    return AttributeError(message, obj=message)
 
 
 class _OldPaths(MetaPathFinder, Loader):

@@ -306,9 +306,13 @@ class _Part:
 
 def _like(tree):
     """Two rows of zeros like each tensor of a tree: `bind` looks at shapes alone."""
-    return map_structure(
-        lambda t: torch.zeros_like(t[:2]) if isinstance(t, torch.Tensor) else None, tree
-    )
+
+    def rows(t):
+        if not isinstance(t, torch.Tensor):
+            return None
+        return torch.zeros_like(t[:2] if t.ndim else t)
+
+    return map_structure(rows, tree)
 
 
 def _metrics_in(tree):

@@ -126,7 +126,7 @@ class Fit(LightningModel):
                 raise SystemExit(128 + signal.SIGTERM)
         self.__dict__["step"] = step
         self._took(count)
-        self.trainer.fit_loop.epoch_loop._batches_that_stepped -= 1  # for Lightning's own, to come
+        trainer.fit_loop.epoch_loop._batches_that_stepped -= 1  # for Lightning's own, to come
 
     def _took(self, steps):
         """Tell Lightning: its checkpoints count steps, its loggers write at their number."""
@@ -264,8 +264,11 @@ class Fit(LightningModel):
 
     def _validate_at_its_end(self):
         """Tell Lightning, which counts once, after how many batches of this epoch to validate."""
-        trainer, batches = self.trainer, sized_len(self.trainer.fit_loop._combined_loader)
-        if self.chunk == 0 and batches and isinstance(trainer.val_check_interval, float):
+        trainer = self.trainer
+        if self.chunk or not isinstance(trainer.val_check_interval, float):
+            return
+        batches = sized_len(trainer.fit_loop._combined_loader)
+        if batches:
             trainer.val_check_batch = max(int(batches * trainer.val_check_interval), 1)
 
     def on_train_epoch_end(self):

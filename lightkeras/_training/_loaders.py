@@ -46,9 +46,8 @@ class Loader:
     def __iter__(self):
         iterator = iter(self.batches)
         if self.size == 0:
-            return map(
-                self._whole, iterator if self.fit.restart is None else self._singly(iterator)
-            )
+            one_by_one = iterator if self.fit.restart is None else self._singly(iterator)
+            return map(self._whole, one_by_one)
         return self._chunks(iterator) if self.batches.steps is not None else self._ahead(iterator)
 
     def _whole(self, batch):

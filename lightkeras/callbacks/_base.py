@@ -316,8 +316,6 @@ class CallbackList(Callback):
 
     # ---- the hooks ------------------------------------------------------------------------------
 
-    # Between two batches of `evaluate` and `predict`, too, callbacks may ask for gradients.
-
     def _call(self, hook, *where_and_logs):
         for callback in self.callbacks:
             getattr(callback, hook)(*where_and_logs)
@@ -351,6 +349,8 @@ class CallbackList(Callback):
 
     def on_test_end(self, logs=None):
         self._call("on_test_end", _numbers(logs))
+
+    # Between two batches of `evaluate` and `predict`, too, callbacks may ask for gradients.
 
     @torch.enable_grad()
     def on_test_batch_begin(self, batch, logs=None):
