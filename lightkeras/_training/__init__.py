@@ -16,6 +16,7 @@ import lightning.pytorch as L
 
 from lightkeras import config
 from lightkeras._data import telling
+from lightkeras._training._counterparts import stand_in
 from lightkeras._training._failures import (
     end_with_parent,
     ending_together,
@@ -229,6 +230,7 @@ def _run(trainer, module, model, group, ckpt):
                 signal.signal(number, handler)
         for m, mode in was.items():
             m.training = mode
+        stand_in(trainer, group.callbacks)  # those of a process that has ended are gone with it
         module.done()
 
 

@@ -43,10 +43,11 @@ class Ckpt:
     Args:
         fit: The LightningModule of `fit`.
         callback: The `ModelCheckpoint`.
+        counterpart: The same as Lightning's loggers know it.
     """
 
-    def __init__(self, fit, callback):
-        self.fit, self.callback = fit, callback
+    def __init__(self, fit, callback, counterpart):
+        self.fit, self.callback, self.counterpart = fit, callback, counterpart
 
     def write(self, path, weights_only):
         """Write a checkpoint; every process calls it, the first one writes."""
@@ -57,8 +58,9 @@ class Ckpt:
     def tell_loggers(self):
         """Lightning's loggers hear of a new file; those with `log_model` take it along."""
         if self.fit.trainer.is_global_zero:
+            self.counterpart.follow()
             for logger in self.fit.trainer.loggers:
-                logger.after_save_checkpoint(self.callback)
+                logger.after_save_checkpoint(self.counterpart)
 
     def same(self, value):
         """What the first process has: all of them have to decide alike."""

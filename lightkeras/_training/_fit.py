@@ -20,6 +20,7 @@ from lightkeras._training._checkpoints import (
     put_back_optimizers,
     write_whole,
 )
+from lightkeras._training._counterparts import audience, stand_in
 from lightkeras._training._lightning import LightningModel, scaled
 from lightkeras._training._loaders import Chunk, Loader, Unseen
 from lightkeras._training._parts import Parts, lay_out_gradients
@@ -169,10 +170,14 @@ class Fit(LightningModel):
                 self.restart.after_step(savable=False)
         if self.batch_hooks or self.parts is None:
             self._stop_if_asked()
-        if self.trainer.is_last_batch and self.trainer.callbacks:
+        if self.trainer.is_last_batch and audience(self.trainer):
             # Lightning's callbacks come before us at the end of an epoch and look for its values.
             self.__dict__["_train_logs"] = logs = self._reduced_logs()
             self._tell(logs, logger=False)  # that is for the end of the epoch
+
+    def _follow(self):
+        for counterpart in self.counterparts.values():
+            counterpart.follow()
 
     def _stop_if_asked(self):
         """Stop where a callback wants to; on one process is enough."""
@@ -190,7 +195,7 @@ class Fit(LightningModel):
     def _tell(self, logs, logger=True):
         """Log for Lightning, where somebody listens: that takes it as long as a few steps."""
         trainer = self.trainer
-        if not (trainer.callbacks or trainer.loggers or self._plateau()):
+        if not (audience(trainer) or trainer.loggers or self._plateau()):
             return
         numbers = {k: v for k, v in logs.items() if isinstance(v, float)}
         self.log_dict(numbers, prog_bar=True, logger=logger, batch_size=1)
@@ -215,7 +220,7 @@ class Fit(LightningModel):
         write_whole(self.trainer)
         for callback in self.group.callbacks:
             if isinstance(callback, ModelCheckpoint):
-                callback._ckpt = Ckpt(self, callback)
+                callback._ckpt = Ckpt(self, callback, self.counterparts[callback])
         if self.val_batches is not None:
             self.val_batches.on(device)
             self.val_batches.limit(shown_steps(self.val_batches.steps, self._val_limit()))
@@ -281,6 +286,7 @@ class Fit(LightningModel):
             self.parts.same_buffers()
         self.__dict__["epoch_logs"] = logs
         self.group.on_epoch_end(self.current_epoch, logs)
+        self._follow()
         self.__dict__["last_logs"] = logs
         told = self.val_logs if self.val_epochs is None else ()  # when validation ended
         self._tell({name: value for name, value in logs.items() if name not in told})
@@ -298,6 +304,7 @@ class Fit(LightningModel):
         if getattr(optimizer, "use_ema", False):
             optimizer.finalize_variable_values(self.model.trainable_weights)
         self.group.on_train_end(dict(self.last_logs))
+        self._follow()
         if self.parts is not None:
             self.parts.finish()
         if self.restart is not None:
@@ -375,6 +382,7 @@ class Fit(LightningModel):
 
     def setup(self, stage):
         self.model.train()  # `fit` has built it, and it is so in Lightning's summary
+        self.__dict__["counterparts"] = stand_in(self.trainer, self.group.callbacks)
 
     def on_fit_end(self):
         if self.returns is not None and self.trainer.is_global_zero:

@@ -20,6 +20,7 @@ import torch
 from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
 
 from lightkeras._together import moved_metrics
+from lightkeras._training._counterparts import audience
 
 __all__ = ["brought_back", "write"]
 
@@ -76,7 +77,7 @@ def _tensors(model):
 
 
 def _callbacks(fit, trainer):
-    return [*fit.group.callbacks, *trainer.callbacks]
+    return [*fit.group.callbacks, *audience(trainer)]
 
 
 def _known(fit, trainer):

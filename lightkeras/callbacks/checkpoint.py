@@ -233,11 +233,6 @@ class ModelCheckpoint(_Monitor):
             self.best_model_path, self.best_model_score = path, score
 
     @property
-    def save_top_k(self):
-        """How many of the files stay, in Lightning's words: -1 where each has its own name."""
-        return -1 if self._fields else 1
-
-    @property
     def _formats(self):
         return _FORMATS[bool(self.save_weights_only)]
 
