@@ -124,6 +124,31 @@ def test_without_a_backup_all_end(case, tmp_path, monkeypatch):
     assert "saved" not in ended[0][1]
 
 
+def train_long(folder, number):
+    """In so short epochs that the processes would not ask each other within one."""
+    lk.utils.set_random_seed(3)
+    model = lk.Sequential([lk.Input((4,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    begun = []
+    told = Sends("epoch", 3 if rank() == 1 else -1, number)
+    watching = [told, callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: begun.append(1))]
+    try:
+        model.fit(X, Y, epochs=9000, batch_size=25, verbose=0, callbacks=watching)
+    finally:
+        print("epochs", len(begun))
+
+
+@pytest.mark.parametrize("number", [TERM, INT])
+def test_epochs_of_few_steps_end_soon_and_one_process_speaks(number, tmp_path):
+    (first, said), (second, silent) = ends(2, tmp_path, train_long, str(tmp_path), number)
+    assert int(said.split("epochs ")[1].split()[0]) < 9000
+    assert second == 128 + number and "Traceback" not in silent
+    if number == INT:  # as of one process alone
+        assert said.count("Traceback") == 1 and said.strip().endswith("KeyboardInterrupt")
+    else:
+        assert first == 143 and "Traceback" not in said
+
+
 def train_by_a_loader(folder, k):
     """Whose place in the middle of an epoch cannot be saved."""
     lk.utils.set_random_seed(3)

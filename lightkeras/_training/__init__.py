@@ -28,7 +28,7 @@ from lightkeras._training._lightning import LightningModel
 from lightkeras._training._memory import memory_kept
 from lightkeras._training._quiet import quiet
 from lightkeras._training._returned import brought_back
-from lightkeras._training._signals import in_main_thread, passed_on
+from lightkeras._training._signals import in_main_thread, interruption, passed_on
 from lightkeras._tree import flatten
 from lightkeras.callbacks._base import callback_list, overrides
 from lightkeras.callbacks.backup import finished, is_ckpt, with_backup
@@ -211,13 +211,14 @@ def _run(trainer, module, model, group, ckpt):
         with ending_together(trainer), brought_back(module, trainer), kept, told, named, passed:
             trainer.fit(module, module.train_loader(), module.val_loader(), ckpt_path=ckpt)
     except SystemExit as error:
+        group._abort()
         # Lightning turns Ctrl-C into the end of the process; a notebook wants to go on.
         if trainer.state.status == "interrupted" and error.code == 1:
-            group._abort()
-            raise KeyboardInterrupt from None
-        group._abort()
+            raise interruption() from None
         if module.restart is not None:
             module.restart.interrupted()
+        elif error.code == 128 + signal.SIGINT:  # the processes have agreed to end
+            raise interruption() from None
         if trainer.received_sigterm:  # Lightning would end the process as if all were well
             raise SystemExit(128 + signal.SIGTERM) from None
         raise

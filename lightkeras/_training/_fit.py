@@ -252,6 +252,8 @@ class Fit(LightningModel):
         epoch, restart = self.current_epoch, self.restart
         if restart is not None:
             restart.epoch_begins(epoch)
+        else:
+            self.signals.end_if(self.signals.agreed())  # there may be few steps in an epoch
         self.train_batches.set_epoch(epoch)
         self._validate_at_its_end()
         self.__dict__["batch_hooks"] = (

@@ -13,10 +13,10 @@ import torch.distributed as dist
 from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
 from torch.multiprocessing.spawn import ProcessExitedException
 
-from lightkeras._ranks import world
+from lightkeras._ranks import is_chief, world
 from lightkeras._training._failures import store
 
-__all__ = ["Signals", "in_main_thread", "passed_on"]
+__all__ = ["Signals", "in_main_thread", "interruption", "passed_on"]
 
 _ASK = 1.0  # seconds between two questions of several processes whether one was told to end
 _TWICE = 1.0  # seconds in which launchers may pass on a signal that has come already
@@ -51,9 +51,8 @@ class Signals:
         """Take over the signals, after Lightning did."""
         if not in_main_thread() or (world() == 1 and self.fit.restart is None):
             return  # there Lightning's own is enough
-        signal.signal(signal.SIGTERM, self._on_signal)
-        if self.fit.restart is not None or _is_launched(self.fit.trainer):
-            signal.signal(signal.SIGINT, self._on_signal)  # else it is a KeyboardInterrupt
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
 
     def _on_signal(self, number, frame):
         now, told = time.monotonic(), self.told
@@ -149,6 +148,11 @@ def in_main_thread():
 def _is_launched(trainer):
     """Whether `fit` runs in processes that end with it."""
     return isinstance(trainer.strategy.launcher, _MultiProcessingLauncher)
+
+
+def interruption():
+    """What Ctrl-C raises from `fit`: the first of several processes speaks for all."""
+    return KeyboardInterrupt() if is_chief() else SystemExit(128 + signal.SIGINT)
 
 
 @contextmanager
