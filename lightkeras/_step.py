@@ -61,6 +61,7 @@ class Compiled:
         self.trained = None  # parameters that were trainable when the model was compiled
         self.steps = {}  # kind of step -> what takes it in compiled code, where that is asked for
         self.taken = {}  # kind of step -> what that knows of batches: plain values
+        self.to_come = 0  # steps that `fit` has before it, where it may try out compiled ones
         self.said = set()  # why steps are not compiled, where a warning has said so
         self._check_identifiers()
 
@@ -98,7 +99,7 @@ class Compiled:
             reason: Why not, as a part of a sentence.
             limit: For what they are not, where others are.
         """
-        if (name, reason) in self.said:
+        if not self.jit or (name, reason) in self.said:  # "auto" asks for no more than can be
             return
         self.said.add((name, reason))
         warnings.warn(
@@ -119,11 +120,29 @@ class Compiled:
         self.steps.clear()
         self.taken = dict(taken)
 
+    def expect(self, steps, repeats=False):
+        """Note how many steps are to come, for "auto".
+
+        Args:
+            steps: Their number, or 0.
+            repeats: Whether every bit is to be as in another run: so no clock may decide.
+        """
+        self.to_come = 0 if repeats else steps
+        if repeats and self.tries:
+            self.steps.pop("train", None)
+
     @property
     def jit(self):
         """Whether steps are to be compiled."""
-        options = self.options
-        return options.get("jit_compile") is True and not options.get("run_eagerly")
+        return self._asked(True)
+
+    @property
+    def tries(self):
+        """Whether those of a training are to be if it pays."""
+        return self._asked("auto")
+
+    def _asked(self, jit):
+        return self.options.get("jit_compile") == jit and not self.options.get("run_eagerly")
 
     # ---- binding to outputs -------------------------------------------------------------------
 

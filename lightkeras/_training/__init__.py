@@ -13,6 +13,7 @@ import os
 import signal
 
 import lightning.pytorch as L
+import torch
 
 from lightkeras import config
 from lightkeras._data import telling
@@ -132,12 +133,20 @@ def fit(
             validation_freq,
             chunk,
         )
+        repeats = module.restart is not None or torch.are_deterministic_algorithms_enabled()
+        model._compiled.expect(_all_steps(group, epochs - initial_epoch), repeats)
         trainer.fit_loop.epoch_progress.current.processed = initial_epoch
         trainer.fit_loop.epoch_progress.current.completed = initial_epoch
         _run(trainer, module, model, group, resume if is_ckpt(resume) else None)
     if module.restart is not None:
         finished(module.restart.callback)
     return group._history
+
+
+def _all_steps(group, epochs):
+    """Steps of so many epochs; 0 where that is not known."""
+    steps = group.params["steps"]
+    return 0 if steps is None or epochs < 0 else steps * epochs
 
 
 def _epochs_of(trainer, epochs):
@@ -231,6 +240,7 @@ def _run(trainer, module, model, group, ckpt):
                 signal.signal(number, handler)
         for m, mode in was.items():
             m.training = mode
+        model._compiled.expect(0)
         stand_in(trainer, group.callbacks)  # those of a process that has ended are gone with it
         module.done()
 

@@ -19,6 +19,7 @@ from lightkeras._rng import rng_state, set_rng_state
 from lightkeras._tree import flatten, map_structure, pack
 from lightkeras.layers._weights import Weighted
 from lightkeras.metrics._torchmetrics import TorchMetric
+from lightkeras.models._auto import Trial
 from lightkeras.models._recording import Recording
 from lightkeras.models._watch import Watch
 
@@ -39,11 +40,13 @@ def compiled_step(model, kind, plain):
         plain: The function `(x, y, w)` of one step, or `(x)` of the outputs.
     """
     compiled = model._compiled
-    if compiled is None or not compiled.jit or not model.built:
+    tries = compiled is not None and compiled.tries and kind == "train"
+    if compiled is None or not (compiled.jit or tries) or not model.built:
         return plain
     step = compiled.steps.get(kind)
     if step is None:
-        step = compiled.steps[kind] = _KINDS[kind](model, plain)
+        step = Trial(model, plain, TrainStep) if tries else _KINDS[kind](model, plain)
+        compiled.steps[kind] = step
     return plain if step.failed else step.begin()
 
 
@@ -159,7 +162,7 @@ class _Step:
 
     def __call__(self, x, y=None, w=None):
         if self.changes != Weighted._changes and self.begin() is not self:
-            return self._plainly(x, y, w)
+            return self.plainly(x, y, w)
         leaves, form = _form(x, y, w)
         code = self.codes.get(form)
         if code is None:
@@ -174,7 +177,7 @@ class _Step:
         try:
             outputs = function(*self.faces, *leaves, *self.numbers, *more)
         except (RuntimeError, IndexError):
-            self._plainly(*batch)  # where the batch is at fault, this says how
+            self.plainly(*batch)  # where the batch is at fault, this says how
             raise
         return self._after(outputs, *batch)
 
@@ -184,7 +187,7 @@ class _Step:
     def _after(self, outputs, x, y, w):
         """Do what is left after such a step; what the step returns."""
 
-    def _plainly(self, x, y, w):
+    def plainly(self, x, y, w):
         """A step as it is."""
         return self.plain(x, y, w)
 
@@ -193,14 +196,14 @@ class _Step:
         if form is None and not self.failed:
             self._give_up("a batch is more than plain tensors")
         if self.failed:
-            return self._plainly(*batch)
+            return self.plainly(*batch)
         text, forms, last = str(form), self.memory["forms"], self.last
         again, self.last = text == self.memory["last"] if last is None else form == last, form
         if again or text in forms:
             if text in forms or len(forms) < _MOST:
                 return self._compile(form, text, leaves, batch)
             self._say(f" for more than {_MOST} shapes of batches", "each takes seconds and memory")
-        return self._plainly(*batch)
+        return self.plainly(*batch)
 
     def _compile(self, form, text, leaves, batch):
         """Record and compile a step: the one that is taken here, if the form is a new one."""
@@ -216,7 +219,7 @@ class _Step:
             undo()
             if not isinstance(error, Exception):
                 raise
-            outputs = self._plainly(*batch)  # where the model is at fault, this says how
+            outputs = self.plainly(*batch)  # where the model is at fault, this says how
             self._give_up(error)
             return outputs
         if known:
@@ -230,7 +233,7 @@ class _Step:
         if not known:
             self.outputs = outputs
             return self._after(recording.outputs, *batch)
-        return self._plainly(*batch) if code is None else self._run(code, leaves, batch)
+        return self.plainly(*batch) if code is None else self._run(code, leaves, batch)
 
     def _keep(self):
         """(what Python holds, function that undoes what happens from now on)."""
@@ -390,7 +393,7 @@ class TrainStep(_Step):
         if outputs:
             self.model._update_metrics(x, y, pack(self.outputs, outputs), w)
 
-    def _plainly(self, x, y, w):
+    def plainly(self, x, y, w):
         self.gradients = True
         return self.plain(x, y, w)
 
@@ -419,7 +422,7 @@ class PredictStep(_Step):
     def _body(self, x, y, w):
         return self._returned(self.model(x))
 
-    def _plainly(self, x, y, w):
+    def plainly(self, x, y, w):
         return self.plain(x)
 
     def _after(self, outputs, x, y, w):

@@ -76,7 +76,7 @@ class Trainable(Steps):
         weighted_metrics=None,
         run_eagerly=False,
         steps_per_execution=1,
-        jit_compile="auto",
+        jit_compile=None,
         auto_scale_loss=True,
         trainer=None,
     ):
@@ -92,8 +92,9 @@ class Trainable(Steps):
             weighted_metrics: The same, given `sample_weight` and `class_weight`.
             run_eagerly: Never compile, whatever `jit_compile` says.
             steps_per_execution: Steps taken at a time; chosen by itself if 1.
-            jit_compile: True takes whole steps in code that torch's compiler makes, where it can;
-                "auto" and False do not.
+            jit_compile: True takes whole steps in code that torch's compiler makes, where it can.
+                "auto" tries them out in a `fit` that has half a minute or more to go, and keeps
+                them if they are faster. None and False leave steps as they are.
             auto_scale_loss: Put a `LossScaleOptimizer` around the optimizer of a model with the
                 policy "mixed_float16". (`precision="16-mixed"` scales by itself.)
             trainer: Dict of Lightning Trainer flags used by every `fit`.
@@ -115,7 +116,7 @@ class Trainable(Steps):
             weighted_metrics,
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
-            jit_compile=jit_compile,
+            jit_compile=jit_compile or False,
             auto_scale_loss=auto_scale_loss,
             trainer=dict(trainer or {}),
         )
