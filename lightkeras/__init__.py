@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 
+from lightkeras._loading import loading
 from lightkeras._older import ELSEWHERE, find_old_paths, lacking
 
 __version__ = "0.1.0"
@@ -73,9 +74,9 @@ def version() -> str:
 
 def __getattr__(name):
     if name in _NAMES:
-        value = getattr(importlib.import_module(f"lightkeras.{_NAMES[name]}"), name)
+        value = getattr(_load(_NAMES[name]), name)
     elif name in _MODULES:
-        value = importlib.import_module(f"lightkeras.{name}")
+        value = _load(name)
     else:
         from lightkeras._registry import did_you_mean
 
@@ -83,6 +84,11 @@ def __getattr__(name):
         raise lacking(f"module 'lightkeras' has no attribute {name!r}.{hint}")
     globals()[name] = value
     return value
+
+
+def _load(name):
+    with loading(f"lightkeras.{name}"):
+        return importlib.import_module(f"lightkeras.{name}")
 
 
 def __dir__():

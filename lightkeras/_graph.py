@@ -12,6 +12,7 @@ import operator
 import torch
 
 from lightkeras._dtypes import dtype_name
+from lightkeras._loading import loading
 from lightkeras._registry import to_snake, unique_name
 from lightkeras._tree import flatten, map_structure, pack
 
@@ -251,7 +252,7 @@ def _run(fn, args, kwargs, *sizes):
         return _filled(value, *sizes) if is_keras_tensor(value) else value
 
     args, kwargs = map_structure(fill, (args, kwargs))
-    with torch.no_grad():
+    with torch.no_grad(), loading("torch._dynamo"):
         return fn(*args, **kwargs)
 
 

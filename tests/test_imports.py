@@ -1,6 +1,7 @@
 """What importing costs, which file may import which, and that public names are documented."""
 
 import ast
+import gc
 import importlib
 import inspect
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import lightkeras
+from lightkeras._loading import loading
 
 PACKAGE = Path(lightkeras.__file__).parent
 HEAVY = {"lightning", "pytorch_lightning", "torchmetrics", "torchvision", "h5py", "matplotlib"}
@@ -22,7 +24,7 @@ HEAVY |= {"pandas", "safetensors", "scipy", "tensorboard", "keras", "tensorflow"
 # the longest name that fits wins.
 ROWS = [
     ["__init__"],  # loads the rest lazily
-    ["_kinds", "_registry", "_tree", "_device", "_paths", "_ranks"],
+    ["_kinds", "_loading", "_registry", "_tree", "_device", "_paths", "_ranks"],
     ["_config", "_dtypes", "_flags", "_progress", "_sampling", "_spatial", "_text", "_variable"],
     ["dtype_policies", "_graph", "_older", "_outputs", "tree"],
     ["_operation", "activations", "config", "random", "_rng"],
@@ -185,6 +187,44 @@ def test_import_loads_nothing_heavy():
     loaded = set(done.stdout.split())
     assert "lightkeras" in loaded and "torch" in loaded
     assert loaded & HEAVY == set()
+
+
+FIRST_FIT = """
+import gc, sys, torch
+runs = []
+gc.callbacks.append(lambda phase, info: runs.append(phase))
+import lightkeras as lk
+model = lk.Sequential([lk.Input((4,)), lk.layers.Dense(8, "relu"), lk.layers.Dense(3, "softmax")])
+model.compile("rmsprop", "sparse_categorical_crossentropy", metrics=["accuracy"])
+model.fit(torch.rand(40, 4), torch.arange(40) % 3, verbose=0)
+assert gc.isenabled()
+print(runs.count("start"), *sorted(sys.modules))
+"""
+
+
+def test_a_first_fit_imports_what_it_needs_and_looks_for_no_garbage_meanwhile():
+    command = [sys.executable, "-c", FIRST_FIT]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    collections, *loaded = done.stdout.split()
+    assert "lightning.pytorch" in loaded
+    # torch._dynamo is there by torch's and Lightning's own imports; what compiles is not.
+    needless = {"h5py", "keras", "pandas", "safetensors", "tensorboard"}
+    assert set(loaded) & (needless | {"torch._inductor.compile_fx"}) == set()
+    assert int(collections) < 60  # some 500 where the collector does not rest
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_collector_rests_until_a_module_is_there(enabled):
+    (gc.enable if enabled else gc.disable)()
+    try:
+        with pytest.raises(ZeroDivisionError), loading("lightkeras.no_such_module"):
+            assert not gc.isenabled()
+            raise ZeroDivisionError
+        assert gc.isenabled() == enabled
+        with loading("lightkeras"):
+            assert gc.isenabled() == enabled
+    finally:
+        gc.enable()
 
 
 def is_public(name):

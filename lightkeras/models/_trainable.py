@@ -14,6 +14,7 @@ from lightkeras import _data, config
 from lightkeras._config import _outside, modernize, unexpected
 from lightkeras._device import use_device
 from lightkeras._flags import check_flags, check_names, environment_flags, known_flags
+from lightkeras._loading import loading
 from lightkeras._ranks import rank, world
 from lightkeras._step import Compiled
 from lightkeras._together import agree, in_order, last_logs
@@ -256,7 +257,8 @@ class Trainable(Steps):
                 steps=validation_steps,
                 caller="validate",
             )
-        from lightkeras import _training
+        with loading("lightkeras._training"):
+            from lightkeras import _training
 
         with self._as_compiled(), _data.telling(train, val):
             self._prepare(train, training=True)
@@ -519,7 +521,8 @@ class Trainable(Steps):
             ValueError: the model is not compiled.
         """
         self._need_compiled("to_lightning")
-        from lightkeras._training import LightningModel
+        with loading("lightkeras._training"):
+            from lightkeras._training import LightningModel
 
         return LightningModel(self)
 

@@ -16,6 +16,7 @@ from torch.optim import optimizer as torch_optimizer
 
 from lightkeras._config import _outside, arguments, plain
 from lightkeras._kinds import FLAG, NUMBER, TEXT
+from lightkeras._loading import loading
 from lightkeras._registry import serialize, to_snake, unique_name
 from lightkeras.optimizers import schedules
 from lightkeras.optimizers._numbers import (
@@ -140,7 +141,8 @@ class Optimizer(Rated):
         self._undecayed_names = None
         self._forget()
         defaults = {"lr": 0.0, "iterations": 0, **self._group_defaults}
-        torch.optim.Optimizer.__init__(self, [{"params": []}], defaults)
+        with loading("torch._dynamo"):
+            torch.optim.Optimizer.__init__(self, [{"params": []}], defaults)
         self._start_rate(learning_rate)
 
     def _start_rate(self, learning_rate):
