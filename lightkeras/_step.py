@@ -248,22 +248,20 @@ class Compiled:
         return [("loss", self.loss_mean), *self.named]
 
     def names(self):
-        """Names of what `evaluate` returns, in its order.
+        """Names of what `evaluate` returns, in its order, which is Keras's.
 
-        The losses, then the metrics: as in `compile`, but sorted if there are several outputs.
-        Of outputs without names the metrics come first.
+        A metric's own name comes first, as often as it was given; what the logs call otherwise
+        (`weighted_accuracy`, `output_accuracy`) follows, sorted.
         """
-        found = self.all_metrics()
-        losses_ = [name for name, metric in found if isinstance(metric, LossMean)]
-        rest = [name for name, metric in found if not isinstance(metric, LossMean)]
         if self.parts is None:
             given = _metrics_in([self.config["metrics"], self.config["weighted_metrics"]])
-            rest = [metrics.resolve(m, None, (1, 1), (1, 1)).name for m in given]
-        elif not self.prefixed:
-            return [losses_[0], *rest, *losses_[1:]]
-        elif len(self.parts) > 1:
-            rest.sort()
-        return [*losses_, *rest]
+            return ["loss", *(metrics.resolve(m, None, (1, 1), (1, 1)).name for m in given)]
+        logs = dict(self.all_metrics())
+        kinds = ("metrics", "weighted_metrics")
+        plain = [m.name for kind in kinds for part in self.parts for m in getattr(part, kind)]
+        parts = [name for name, metric in self.named if isinstance(metric, LossMean)]
+        listed = [name for name in ["loss", *plain, *parts] if name in logs]
+        return [*listed, *sorted(logs.keys() - set(listed))]
 
     def results(self):
         """{name: tensor} of the values so far."""

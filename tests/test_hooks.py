@@ -147,3 +147,35 @@ def test_stopping_in_a_hook(method, hook, attribute):
         return [seen, result, getattr(mine, attribute)]
 
     beside(program)
+
+
+@pytest.mark.parametrize("kind", ["dict", "list", "nested"])
+def test_outputs_that_a_batch_of_predict_gave(kind):
+    def program(k):
+        x, seen = k.Input((4,)), []
+        a, b = (k.layers.Dense(n, name=name)(x) for name, n in (("a", 2), ("b", 3)))
+        mine = k.Model(x, {"dict": {"z": a, "b": b}, "list": [a, b], "nested": {"q": [a, b]}}[kind])
+        draw = np.random.RandomState(1)
+        mine.set_weights([draw.uniform(-1, 1, w.shape) for w in mine.get_weights()])
+        hook = k.callbacks.LambdaCallback(on_predict_batch_end=lambda n, logs: seen.append(logs))
+        mine.predict(X, batch_size=16, verbose=0, callbacks=[hook])
+        return seen
+
+    beside(program)
+
+
+@pytest.mark.parametrize(
+    ("plain", "weighted"),
+    [(["accuracy"], ["accuracy"]), (["accuracy"] * 2, None), (["accuracy"] * 2, ["accuracy"] * 2)],
+    ids=["both", "twice", "twice in both"],
+)
+def test_a_metric_under_one_name_more_than_once(plain, weighted):
+    def program(k):
+        mine, w = model(k), np.arange(45.0) / 45
+        loss = k.losses.SparseCategoricalCrossentropy(from_logits=True)
+        mine.compile("sgd", loss, metrics=plain, weighted_metrics=weighted)
+        given = {"sample_weight": w, "verbose": 0}
+        values = mine.evaluate(X, Y, **given), mine.evaluate(X, Y, return_dict=True, **given)
+        return [*values, mine.fit(X, Y, shuffle=False, **given).history]
+
+    beside(program)

@@ -171,7 +171,7 @@ def put_back_ckpt(fit):
     loaded, fit.__dict__["loaded"] = fit.loaded, None
     if loaded is None or "callbacks" not in loaded:
         return
-    put_back_callbacks(fit.group.callbacks, loaded["callbacks"])
+    put_back_callbacks(fit.group.callbacks, loaded["callbacks"], ".ckpt file")
     places = loaded.get("random", ())
     if len(places) == world():  # else as many processes have to draw other numbers
         put_back_random(fit, places[rank()])

@@ -265,15 +265,15 @@ def load_optimizer(model, optimizer, saved):
     optimizer.load_state_dict(saved["state"])
 
 
-def put_back_callbacks(callbacks, states):
-    """Give callbacks what their `state_dict` had given."""
+def put_back_callbacks(callbacks, states, what="backup"):
+    """Give callbacks what their `state_dict` had given, which stands in a backup or a file."""
     keyed = dict(_keyed(callbacks))
     for key, state in states.items():
         if key in keyed:
             keyed[key].load_state_dict(state)
         else:
             warnings.warn(
-                f"The backup holds the state of a {key.rpartition(' ')[0]}, which is not among the "
+                f"The {what} holds the state of {key.rpartition(' ')[0]}(), which is not among the "
                 "callbacks any more. It is left out.",
                 stacklevel=2,
             )

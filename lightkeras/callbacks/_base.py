@@ -111,7 +111,10 @@ class Callback(metaclass=Configurable):
         """Before a batch of `predict`."""
 
     def on_predict_batch_end(self, batch, logs=None):
-        """After a batch of `predict`; `logs["outputs"]` is what it gave."""
+        """After a batch of `predict`; `logs["outputs"]` is what it gave, arrays or lists of them.
+
+        Of a model that returns a dict, `logs` holds its entries instead, by their names.
+        """
 
     # ---- state ----------------------------------------------------------------------------------
 
@@ -202,6 +205,14 @@ def _numbers(logs):
                 value = float(value)
             logs[name] = value
     return logs
+
+
+def _by_name(logs):
+    """`logs` with the entries of dicts in their place, sorted by name as Keras does."""
+    found = {}
+    for name, value in sorted(logs.items()):
+        found.update(_by_name(value) if isinstance(value, dict) else {name: value})
+    return found
 
 
 class CallbackList(Callback):
@@ -374,7 +385,7 @@ class CallbackList(Callback):
 
     @torch.enable_grad()
     def on_predict_batch_end(self, batch, logs=None):
-        self._call("on_predict_batch_end", batch, logs or {})
+        self._call("on_predict_batch_end", batch, _by_name(logs or {}))
 
 
 def callback_list(callbacks, model, verbose, epochs=1, steps=None, history=False):
