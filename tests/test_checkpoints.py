@@ -404,6 +404,13 @@ def test_steps_of_ones_own_in_a_trainer_of_ones_own():
     assert theirs.taken[-8:] == ["predict"] * 8
 
 
+def test_a_callback_that_is_no_more_is_named(tmp_path):
+    classifier().fit(X, Y, callbacks=[ModelCheckpoint(tmp_path / "m.ckpt")], **HOW)
+    said = r"^The \.ckpt file holds the state of ModelCheckpoint\(\), which is not among the callb"
+    with pytest.warns(UserWarning, match=said):
+        classifier().fit(X, Y, epochs=2, resume=tmp_path / "m.ckpt", **HOW)
+
+
 @pytest.mark.parametrize("own_trainer", [False, True])
 def test_every_optimizer_is_in_the_ckpt(tmp_path, own_trainer):
     once, twice, again = stepping(), stepping(), stepping(1)
