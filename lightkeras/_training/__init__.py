@@ -29,6 +29,7 @@ from lightkeras._training._lightning import LightningModel
 from lightkeras._training._memory import memory_kept
 from lightkeras._training._quiet import quiet
 from lightkeras._training._returned import brought_back
+from lightkeras._training._sharded import check_flags
 from lightkeras._training._signals import in_main_thread, interruption, passed_on
 from lightkeras._tree import flatten
 from lightkeras.callbacks._base import callback_list, overrides
@@ -133,6 +134,7 @@ def fit(
             validation_freq,
             chunk,
         )
+        check_flags(model, trainer, group, is_ckpt(resume))
         repeats = module.restart is not None or torch.are_deterministic_algorithms_enabled()
         model._compiled.expect(_all_steps(group, epochs - initial_epoch), repeats)
         trainer.fit_loop.epoch_progress.current.processed = initial_epoch

@@ -27,6 +27,7 @@ from lightkeras._training._parts import Parts, lay_out_gradients
 from lightkeras._training._quiet import quiet
 from lightkeras._training._restart import NEVER, restart_of
 from lightkeras._training._returned import write
+from lightkeras._training._sharded import Sharded, on_whole_weights, splits
 from lightkeras._training._signals import Signals
 from lightkeras._training._state import plain_values
 from lightkeras.callbacks._base import overrides
@@ -48,6 +49,7 @@ class Fit(LightningModel):
         state["processes"] = trainer.world_size
         state["returns"] = None  # file for what a process that ends with `fit` leaves behind
         state["parts"] = None  # of batches, where there are several processes
+        state["sharded"] = None  # the pieces of the model, where FSDP splits it
         state["val_logs"] = {}
         state["last_logs"] = {}
         state["epoch_logs"] = {}  # of the epoch that callbacks are being told of
@@ -136,6 +138,8 @@ class Fit(LightningModel):
 
     def _lightning_step(self, batch):
         with use_device(self.device):
+            if self.sharded is not None:
+                self.sharded.find_penalized()
             if self.parts is not None:
                 return self.parts.step(self._step, batch, self.step)
             return self._step(*_data.unpack(batch))
@@ -153,7 +157,15 @@ class Fit(LightningModel):
 
     def on_train_batch_start(self, batch, batch_idx):
         if self.chunk == 0 and self.batch_hooks:
-            self.group.on_train_batch_begin(self.step, {})
+            self._before_batch(self.step, {})
+
+    @on_whole_weights
+    def _before_batch(self, step, logs):
+        self.group.on_train_batch_begin(step, logs)
+
+    @on_whole_weights
+    def _after_batch(self, step, logs):
+        self.group.on_train_batch_end(step, logs)
 
     def on_train_batch_end(self, outputs, batch, batch_idx):
         if self.chunk == 0 and self.restart is not None and self.restart.replays:
@@ -161,7 +173,7 @@ class Fit(LightningModel):
         elif self.chunk == 0:
             self.__dict__["step"] += 1
             if self.batch_hooks:
-                self.group.on_train_batch_end(self.step - 1, self.model._logs())
+                self._after_batch(self.step - 1, self.model._logs())
             self.group.progress(self.step, self.model._logs)
             if self.restart is None:
                 if self.signals.asks(self.step):
@@ -206,6 +218,8 @@ class Fit(LightningModel):
         # Where Lightning itself loads checkpoints: the processes are there, nothing has begun.
         if self.restart is not None:
             self.restart.open()
+        if splits(self.trainer):
+            self.__dict__["sharded"] = Sharded(self)
 
     def on_save_checkpoint(self, checkpoint):
         super().on_save_checkpoint(checkpoint)
@@ -215,6 +229,7 @@ class Fit(LightningModel):
         super().on_load_checkpoint(checkpoint)
         prepare(self, checkpoint)
 
+    @on_whole_weights
     def on_fit_start(self):
         device = self.device
         write_whole(self.trainer)
@@ -239,6 +254,7 @@ class Fit(LightningModel):
         limits = self.trainer.limit_val_batches
         return limits[0] if isinstance(limits, list) else limits
 
+    @on_whole_weights
     def on_train_start(self):
         if self.parts is not None:
             lay_out_gradients(self.trainer.strategy.model)
@@ -248,6 +264,7 @@ class Fit(LightningModel):
         put_back_optimizers(self.model, self._saved_optimizers)
         self.signals.listen()
 
+    @on_whole_weights
     def on_train_epoch_start(self):
         epoch, restart = self.current_epoch, self.restart
         if restart is not None:
@@ -278,6 +295,7 @@ class Fit(LightningModel):
         if batches:
             trainer.val_check_batch = max(int(batches * trainer.val_check_interval), 1)
 
+    @on_whole_weights
     def on_train_epoch_end(self):
         logs = self.__dict__.pop("_train_logs", None) or self._reduced_logs()
         if self.val_epochs is not None and self.current_epoch + 1 in self.val_epochs:
@@ -297,6 +315,7 @@ class Fit(LightningModel):
             self.lr_scheduler_step(scheduler, logs.get("loss") if self._plateau() else None)
         self._stop_if_asked()
 
+    @on_whole_weights
     def on_train_end(self):
         if self.restart is not None:
             self.restart.training_ends()
@@ -312,12 +331,16 @@ class Fit(LightningModel):
         if self.restart is not None:
             self.restart.training_ended()
 
+    @on_whole_weights
     def on_validation_epoch_start(self):
         if self.trainer.sanity_checking:
             return
         if not self.__dict__.get("_train_logs"):
             self.__dict__["_train_logs"] = self._reduced_logs()
         with torch.enable_grad():  # for callbacks; our loop does without
+            if self.sharded is not None:  # the weights are whole, its wrapper would look for pieces
+                with self.trainer.precision_plugin.val_step_context():
+                    return self.validation_step(None, 0)
             self.trainer.strategy.validation_step(None, 0)  # in its precision, with its weights
 
     def validation_step(self, batch, batch_idx):
@@ -362,6 +385,8 @@ class Fit(LightningModel):
 
     def configure_optimizers(self):
         configured = super().configure_optimizers()
+        if self.sharded is not None:
+            self.sharded.cut()
         if self._plateau() and self.automatic_optimization:
             configured["lr_scheduler"]["monitor"] = "loss"  # always there: Lightning does not ask
         elif self._plateau():
@@ -387,6 +412,8 @@ class Fit(LightningModel):
         self.__dict__["counterparts"] = stand_in(self.trainer, self.group.callbacks)
 
     def on_fit_end(self):
+        if self.sharded is not None:
+            self.sharded.release()
         if self.returns is not None and self.trainer.is_global_zero:
             write(self.returns, self)
 
@@ -418,6 +445,8 @@ class Fit(LightningModel):
         for callback in self.group.callbacks:
             if isinstance(callback, ModelCheckpoint):
                 callback._ckpt = None
+        if self.sharded is not None:
+            self.sharded.end()
         if self.parts is not None:
             self.parts.end()
         for batches in (self.train_batches, self.val_batches):

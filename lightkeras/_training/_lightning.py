@@ -10,6 +10,7 @@ from lightkeras._ranks import world
 from lightkeras._together import averaged_logs, keep_sums
 from lightkeras._training._checkpoints import other_optimizers, put_back_optimizers
 from lightkeras._training._parts import share_gradients
+from lightkeras._training._sharded import splits
 
 __all__ = ["LightningModel", "scaled"]
 
@@ -138,6 +139,11 @@ class LightningModel(L.LightningModule):
         """Before Lightning asks for the optimizer, the weights must exist."""
         if stage != "fit":
             return
+        if splits(self.trainer):
+            raise ValueError(
+                "Trainer.fit(model.to_lightning()) got FSDPStrategy. It would give the optimizer "
+                "pieces of weights. Type model.fit(x, y, devices=2, strategy='fsdp')."
+            )
         if not self.model.built:
             loader = self.trainer.fit_loop._data_source.instance
             loader = loader.train_dataloader() if hasattr(loader, "train_dataloader") else loader
