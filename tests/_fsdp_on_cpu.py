@@ -7,6 +7,7 @@ test only; what is computed is torch's and ours.
 
 import torch
 import torch.distributed.fsdp as fsdp
+from lightning.pytorch.plugins.precision import FSDPPrecision
 from lightning.pytorch.strategies import FSDPStrategy
 from lightning.pytorch.trainer.connectors import accelerator_connector
 
@@ -36,6 +37,12 @@ class OnCpu(FSDPStrategy):
             wrapper.__init__ = begin
 
 
+def _forward_context(precision):
+    """Lightning's names CUDA."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=precision.precision == "bf16-mixed")
+
+
 def allow():
     """Let Lightning take FSDP in this process, a forked one."""
+    FSDPPrecision.forward_context = _forward_context
     accelerator_connector._AcceleratorConnector._check_strategy_and_fallback = lambda self: None

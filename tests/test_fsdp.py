@@ -1,15 +1,14 @@
 """Training of a model that FSDP splits over processes, against one process."""
 
-import warnings
+import re
 
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
-
-import lightkeras as lk
 from _fsdp_on_cpu import OnCpu, allow
 from _group import on_group
+
+import lightkeras as lk
 
 pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="no processes")
 
@@ -84,16 +83,15 @@ def trained(model, batch_size=EVEN, **options):
 
 
 def close(found, expected):
-    for mine, theirs in zip(found, expected, strict=True):
-        if isinstance(theirs, dict):
-            assert mine.keys() == theirs.keys()
-            mine, theirs = list(mine.values()), list(theirs.values())
-        for a, b in (
-            zip(np.atleast_1d(mine), np.atleast_1d(theirs), strict=True)
-            if not isinstance(theirs, list)
-            else zip(mine, theirs, strict=True)
-        ):
-            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+    """The same numbers in the same lists and dicts."""
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        found, expected = list(found.values()), list(expected.values())
+    if isinstance(expected, list):
+        for mine, theirs in zip(found, expected, strict=True):
+            close(mine, theirs)
+    else:
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def numbers(model):
@@ -111,23 +109,191 @@ def twice(build, name, batch_size):
     return [*found, trained(model, batch_size), numbers(model)]
 
 
-GRID = (
-    [(dense, name, size) for name in ("adam", "sgd", "rmsprop") for size in (EVEN, UNEVEN)]
-    + [(dense, name, UNEVEN) for name in [*OPTIMIZERS][3:]]
-    + [(recurrent, "adam", UNEVEN)]
+GRID = [
+    *((dense, name, size) for name in ("adam", "sgd", "rmsprop") for size in (EVEN, UNEVEN)),
+    *((dense, name, UNEVEN) for name in [*OPTIMIZERS][3:]),
+    (recurrent, "adam", UNEVEN),
+]
+
+
+def twice_each(grid=GRID):
+    return [twice(*row) for row in grid]
+
+
+@pytest.fixture(scope="module")
+def in_one_process():
+    return dict(zip(GRID, twice_each(), strict=True))
+
+
+@pytest.mark.parametrize(
+    "world, grid", [(1, GRID[:6]), (2, GRID), (3, GRID[-3:])], ids=["1", "2", "3"]
 )
-
-
-def whole_table():
-    return [twice(*row) for row in GRID]
-
-
-@pytest.mark.parametrize("world", (1, 2, 3))
-def test_a_split_model_walks_the_path_of_one_process(world):
-    expected = whole_table()
-    for results in on_group(world, whole_table):
-        for row, found, one in zip(GRID, results, expected, strict=True):
+def test_a_split_model_walks_the_path_of_one_process(world, grid, in_one_process):
+    for results in on_group(world, twice_each, grid):
+        for row, found in zip(grid, results, strict=True):
             try:
-                close(found, one)
+                close(found, in_one_process[row])
             except AssertionError as error:
                 raise AssertionError(f"{row[0].__name__}, {row[1:]}: {error}") from None
+
+
+class Looks(lk.callbacks.Callback):
+    """Reads weights and slots at every hook, and changes them in one."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def look(self, *_):
+        self.seen.append(numbers(self.model))
+
+    on_train_begin = on_epoch_begin = on_train_batch_begin = on_train_batch_end = look
+    on_test_begin = on_train_end = look
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.look()
+        self.model.set_weights([w * 0.9 for w in self.model.get_weights()])
+
+
+class Fails(lk.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        raise KeyError("of the user's")
+
+
+def seen(folder):
+    """What callbacks see, and what files hold."""
+    callbacks = lk.callbacks
+    looks, model = Looks(), dense(OPTIMIZERS["adam"](), trainable=False)
+    saved = [
+        callbacks.ModelCheckpoint(folder + "/{epoch}.keras"),
+        callbacks.ModelCheckpoint(folder + "/{epoch}.weights.h5", save_weights_only=True),
+    ]
+    stop = callbacks.EarlyStopping("loss", min_delta=9.0, patience=1, restore_best_weights=True)
+    found = [trained(model, UNEVEN, epochs=3, callbacks=[looks, *saved, stop]), looks.seen]
+    found.append(numbers(model))
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()  # the first process has written
+    read = lk.models.load_model(f"{folder}/2.keras")
+    found += [numbers(read), trained(read), numbers(read)]
+    read.load_weights(f"{folder}/1.weights.h5")
+    return [*found, numbers(read)]
+
+
+def test_callbacks_and_files_have_whole_weights(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    expected = seen(str(one))
+    for found in on_group(2, seen, str(two)):
+        close(found, expected)
+
+
+def failed():
+    """An error in all processes: they join what they have."""
+    model = dense(OPTIMIZERS["sgd"]())
+    with pytest.raises(KeyError, match="of the user's"):
+        trained(model, UNEVEN, callbacks=[Fails()])
+    return [numbers(model), model(torch.as_tensor(rows()[0])).detach().numpy()]
+
+
+def test_an_error_leaves_whole_weights():
+    expected = failed()
+    for found in on_group(2, failed):
+        close(found, expected)
+
+
+def beside_ddp(precision):
+    """What batch normalization and autocast give, split and not."""
+    found, (x, y) = [], rows()
+    for strategy in ("ddp", split()["strategy"]):
+        lk.utils.set_random_seed(0)
+        model = model_of(lk.layers.Dense(9), lk.layers.BatchNormalization(), lk.layers.Dense(1))
+        flags = {"accelerator": "cpu", "precision": precision, "strategy": strategy}
+        history = model.fit(x, y, verbose=0, epochs=2, validation_data=(x, y), **flags).history
+        dtypes = {t.dtype for t in (*model.parameters(), *model.buffers())}
+        assert dtypes == {torch.float32}  # nothing that stays is rounded
+        found.append([history, numbers(model)])
+    return found
+
+
+@pytest.mark.parametrize("precision", ("32-true", "bf16-mixed"))
+def test_batch_normalization_and_autocast_are_those_of_ddp(precision):
+    for ddp, fsdp in on_group(2, beside_ddp, precision):
+        close(fsdp, ddp)
+
+
+class OwnStep(lk.Sequential):
+    def train_step(self, data):
+        return super().train_step(data)
+
+
+def model_of(*layers, width=8, kind=lk.Sequential):
+    model = kind(layers)
+    model.build((None, width))
+    model.compile("sgd", "mse")
+    return model
+
+
+def with_adam():
+    return dense("adam")
+
+
+# model, flags of fit, arguments of the strategy, what is said
+REFUSED = {
+    "clipnorm": (lambda: dense(lk.optimizers.SGD(0.1, clipnorm=1.0)), {}, {},
+                 r"got SGD\(clipnorm=\)\. .*Leave clipnorm out, or use strategy='ddp'"),
+    "global_clipnorm": (lambda: dense(lk.optimizers.SGD(0.1, global_clipnorm=1.0)), {}, {},
+                        r"SGD\(global_clipnorm=\)"),
+    "use_ema": (lambda: dense(lk.optimizers.Adam(use_ema=True)), {}, {}, r"Adam\(use_ema=\)"),
+    "accumulation": (lambda: dense(lk.optimizers.Adam(gradient_accumulation_steps=2)), {}, {},
+                     r"gradient_accumulation_steps="),
+    "lamb": (lambda: dense("lamb"), {}, {}, "the optimizer Lamb. .*Use one of them"),
+    "muon": (lambda: dense("muon"), {}, {}, "the optimizer Muon"),
+    "constraint": (lambda: model_of(lk.layers.Dense(1, kernel_constraint="non_neg")), {}, {},
+                   "a constraint on .*kernel"),
+    "train_step": (lambda: model_of(lk.layers.Dense(1), kind=OwnStep), {}, {},
+                   r"OwnStep, which has a train_step\(\) of its own"),
+    "clipping by Lightning": (with_adam, {"gradient_clip_val": 1.0}, {},
+                              "the flag gradient_clip_val"),
+    "accumulation by Lightning": (with_adam, {"accumulate_grad_batches": 2}, {},
+                                  "the flag accumulate_grad_batches"),
+    "precision": (with_adam, {"precision": "bf16-true"}, {},
+                  "precision='bf16-true'. .*Type precision='bf16-mixed'"),
+    "another way to split": (with_adam, {}, {"sharding_strategy": "SHARD_GRAD_OP"},
+                             "sharding_strategy='SHARD_GRAD_OP'"),
+    "a policy": (with_adam, {}, {"auto_wrap_policy": {lk.layers.Dense}},
+                 r"FSDPStrategy\(auto_wrap_policy\)"),
+    "ckpt": (with_adam, {"callbacks": [lk.callbacks.ModelCheckpoint("x.ckpt")]}, {},
+             "a ModelCheckpoint that saves .*best.keras"),
+    "Lightning's files": (with_adam, {"enable_checkpointing": True}, {},
+                          "a ModelCheckpoint that saves"),
+    "resume": (with_adam, {"resume": "x.ckpt"}, {}, "a .ckpt file to go on from"),
+    "backup": (with_adam, {"resume": "auto"}, {}, "BackupAndRestore cannot save"),
+    "tiny": (lambda: model_of(lk.layers.Dense(1, use_bias=False), width=1), {}, {},
+             "1 trained numbers for 2 processes"),
+}  # fmt: skip
+
+
+def refusals():
+    x, y = rows()
+    allow()
+    said = {}
+    for name, (make, flags, options, _) in REFUSED.items():
+        lk.utils.set_random_seed(0)
+        model = make()
+        before = [np.array(w) for w in model.get_weights()]
+        data = x[:, : before[0].shape[0]]
+        try:
+            model.fit(data, y, verbose=0, accelerator="cpu", strategy=OnCpu(**options), **flags)
+        except ValueError as error:
+            said[name] = str(error)
+        close([np.array(w) for w in model.get_weights()], before)  # nothing has happened
+    return said
+
+
+def test_what_needs_whole_weights_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.ckpt").touch()
+    for said in on_group(2, refusals):
+        for name, (*_, expected) in REFUSED.items():
+            assert re.search(expected, said.get(name, "nothing")), (name, said.get(name))

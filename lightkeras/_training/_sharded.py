@@ -16,6 +16,7 @@ import lightning.pytorch as L
 import torch
 import torch.distributed as dist
 from lightning.pytorch.strategies import FSDPStrategy
+from torch.distributed.fsdp import MixedPrecision
 
 from lightkeras import optimizers
 from lightkeras._ranks import gather, rank, world
@@ -86,6 +87,8 @@ class Sharded:
         _check_optimizer(self.optimizer)
         _check_weights(fit.model)
         self._same_everywhere()
+        # Autocast alone, as elsewhere: Lightning would have weights and moving averages rounded.
+        fit.trainer.strategy.mixed_precision = MixedPrecision()
         self.places = [
             (module, name, parameter)
             for module in self.model.modules()
@@ -107,6 +110,7 @@ class Sharded:
 
     def cut(self):
         """Keep of each slot what belongs to this process's piece of the weight."""
+        self.fit.trainer.strategy.mixed_precision = None
         counts = gather([p.numel() for p in self.parameters])
         columns = zip(*counts, strict=True)
         self.lengths = {id(p): c for p, c in zip(self.parameters, columns, strict=True)}
@@ -156,9 +160,15 @@ class Sharded:
 
     @contextmanager
     def whole(self):
-        """For a while all weights and slots are whole; what is changed in them is kept."""
+        """For a while all weights and slots are whole; what is changed in them is kept.
+
+        Gradients, which are in pieces, are out of sight.
+        """
         self.depth += 1
         if self.depth == 1:
+            grads = [(p, p.grad) for p in self.parameters]
+            for parameter, _ in grads:
+                parameter.grad = None
             pieces = [(p, t, t.data) for p, t in self._held()]
             for parameter, tensor, piece in pieces:
                 tensor.data = self._joined(piece, parameter)
@@ -173,6 +183,8 @@ class Sharded:
             if self.depth == 0 and self.lengths:
                 for _, tensor, piece in pieces:
                     tensor.data = piece
+                for parameter, grad in grads:
+                    parameter.grad = grad
 
     def find_penalized(self):
         """Penalties are on what modules hold: in a step, whole tensors instead of parameters."""
@@ -285,12 +297,6 @@ def check_flags(model, trainer, group, ckpt):
             f"precision={precision!r}",
             "'32-true' and 'bf16-mixed' are accepted.",
             "Type precision='bf16-mixed'.",
-        )
-    if precision != "32-true" and any(b.is_floating_point() for b in model.buffers()):
-        _refuse(
-            f"precision={precision!r} and layers with moving averages",
-            "These would be rounded.",
-            "Leave precision out, or use strategy='ddp'.",
         )
     flags = {
         "gradient_clip_val": trainer.gradient_clip_val,
