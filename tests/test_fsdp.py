@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from _fsdp_on_cpu import OnCpu, allow
-from _group import on_group
+from _group import ends, on_group
 
 import lightkeras as lk
 
@@ -297,3 +297,24 @@ def test_what_needs_whole_weights_is_refused(tmp_path, monkeypatch):
     for said in on_group(2, refusals):
         for name, (*_, expected) in REFUSED.items():
             assert re.search(expected, said.get(name, "nothing")), (name, said.get(name))
+
+
+class FailsInOne(lk.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if torch.distributed.get_rank() == 1:
+            raise KeyError("of one process")
+
+
+def failed_in_one():
+    model = dense(OPTIMIZERS["adam"]())
+    try:
+        trained(model, callbacks=[FailsInOne()])
+    finally:
+        print("lost:", all(np.isnan(w).all() for w in model.get_weights()))
+
+
+def test_an_error_in_one_process_ends_all_and_says_that_weights_are_lost(tmp_path):
+    (status, first), (_, second) = ends(2, tmp_path, failed_in_one)
+    assert status == 1 and "process 1 failed first" in first and "of one process" in second
+    for said in (first, second):
+        assert "lost: True" in said and "this model's weights are NaN" in said

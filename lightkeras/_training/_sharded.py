@@ -80,7 +80,7 @@ class Sharded:
     runs = 0  # of this process: it has the same number in all
 
     def __init__(self, fit):
-        self.fit, self.model = fit, fit.model
+        self.strategy, self.model = fit.trainer.strategy, fit.model
         self.optimizer = fit.model._compiled.optimizer
         Sharded.runs += 1
         fit.model._bind_optimizer()
@@ -88,7 +88,7 @@ class Sharded:
         _check_weights(fit.model)
         self._same_everywhere()
         # Autocast alone, as elsewhere: Lightning would have weights and moving averages rounded.
-        fit.trainer.strategy.mixed_precision = MixedPrecision()
+        self.strategy.mixed_precision = MixedPrecision()
         self.places = [
             (module, name, parameter)
             for module in self.model.modules()
@@ -104,13 +104,13 @@ class Sharded:
     @torch.no_grad()
     def _same_everywhere(self):
         """Begin with the first process's weights, as DDP does."""
-        self.model.to(self.fit.trainer.strategy.root_device)
+        self.model.to(self.strategy.root_device)
         for tensor in (*self.model.parameters(), *self.model.buffers()):
             dist.broadcast(tensor.data, 0)
 
     def cut(self):
         """Keep of each slot what belongs to this process's piece of the weight."""
-        self.fit.trainer.strategy.mixed_precision = None
+        self.strategy.mixed_precision = None
         counts = gather([p.numel() for p in self.parameters])
         columns = zip(*counts, strict=True)
         self.lengths = {id(p): c for p, c in zip(self.parameters, columns, strict=True)}
@@ -225,6 +225,7 @@ class Sharded:
 
     def end(self):
         """After an error: join the pieces if all processes have come here by themselves."""
+        self.strategy.mixed_precision = None
         if not self.lengths:
             return
         joined = False
