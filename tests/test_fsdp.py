@@ -1,6 +1,7 @@
 """Training of a model that FSDP splits over processes, against one process."""
 
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -307,10 +308,13 @@ class FailsInOne(lk.callbacks.Callback):
 
 def failed_in_one():
     model = dense(OPTIMIZERS["adam"]())
-    try:
-        trained(model, callbacks=[FailsInOne()])
-    finally:
-        print("lost:", all(np.isnan(w).all() for w in model.get_weights()))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        try:
+            trained(model, callbacks=[FailsInOne()])
+        finally:
+            print("lost:", all(np.isnan(w).all() for w in model.get_weights()))
+            print(*(warning.message for warning in told))
 
 
 def test_an_error_in_one_process_ends_all_and_says_that_weights_are_lost(tmp_path):
