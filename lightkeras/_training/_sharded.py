@@ -16,7 +16,6 @@ import lightning.pytorch as L
 import torch
 import torch.distributed as dist
 from lightning.pytorch.strategies import FSDPStrategy
-from torch.distributed.fsdp import MixedPrecision
 
 from lightkeras import optimizers
 from lightkeras._ranks import gather, rank, world
@@ -82,6 +81,8 @@ class Sharded:
     def __init__(self, fit):
         self.strategy, self.model = fit.trainer.strategy, fit.model
         self.optimizer = fit.model._compiled.optimizer
+        from torch.distributed.fsdp import MixedPrecision  # takes long, and few need it
+
         Sharded.runs += 1
         fit.model._bind_optimizer()
         _check_optimizer(self.optimizer)
