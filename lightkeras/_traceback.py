@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+from traceback import clear_frames
+
+import torch
 
 from lightkeras import config
 
-__all__ = ["filtered"]
+__all__ = ["filtered", "is_about_memory", "let_go"]
 
-_INSIDE = ("lightkeras", "lightning", "lightning_fabric", "lightning_utilities")
+_INSIDE = ("lightkeras", "lightning", "lightning_fabric", "lightning_utilities", "contextlib")
 _CALLS = "torch.nn.modules.module"  # every layer is called through it
 
 
@@ -43,3 +46,16 @@ def _shortened(traceback):
         step.tb_next = shown
         shown = step
     return shown
+
+
+def let_go(error):
+    """Clear the variables of the frames that an error and its causes remember, and forget them."""
+    while error is not None:
+        clear_frames(error.__traceback__)
+        error.__traceback__ = None  # those that still run cannot be cleared
+        error = error.__cause__ or error.__context__
+
+
+def is_about_memory(error):
+    """Whether a device had not enough of it; torch has a class for accelerators alone."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)

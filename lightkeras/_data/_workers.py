@@ -11,11 +11,12 @@ import multiprocessing
 import os
 import re
 import time
-import traceback
 from contextlib import contextmanager, suppress
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset, Subset, get_worker_info
+
+from lightkeras._traceback import let_go
 
 __all__ = ["Watch", "telling", "watched"]
 
@@ -56,14 +57,8 @@ def telling(*batches):
             raise
         for b in watching:
             b.drop()
-        _let_go(error)
+        let_go(error)
     raise told[0] from None
-
-
-def _let_go(error):
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
 
 
 class Watch:

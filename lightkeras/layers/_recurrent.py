@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from lightkeras import activations, constraints, initializers, random, regularizers
 from lightkeras.layers._layer import Layer
+from lightkeras.layers._recurrent_kernels import run_kernel
 from lightkeras.layers._views import Permuted, View
 from lightkeras.layers.core import positive_int
 from lightkeras.layers.regularization import share
@@ -300,9 +301,8 @@ class SimpleRNNBase(Gated):
         return self.activation in (*_TANH, activations.relu, torch.relu)
 
     def _fused(self, x, states, *weights):
-        run = torch._VF.rnn_tanh if self.activation in _TANH else torch._VF.rnn_relu
-        outputs, h = run(x, states[0].unsqueeze(0), *_fused_arguments(*weights))
-        return outputs, [h[0]]
+        name = "rnn_tanh" if self.activation in _TANH else "rnn_relu"
+        return run_kernel(name, x, states, *weights)
 
 
 class LSTMBase(Gated):
@@ -334,9 +334,7 @@ class LSTMBase(Gated):
         return torch.cat((x, ended.unsqueeze(-1).to(x.dtype)), -1), [w_ih, *others]
 
     def _fused(self, x, states, *weights):
-        start = tuple(s.unsqueeze(0).contiguous() for s in states)
-        outputs, h, c = torch._VF.lstm(x, start, *_fused_arguments(*weights))
-        return outputs, [h[0], c[0]]
+        return run_kernel("lstm", x, states, *weights)
 
 
 class GRUBase(Gated):
@@ -372,17 +370,7 @@ class GRUBase(Gated):
 
     def _fused(self, x, states, w_ih, w_hh, bias):
         biases = [] if bias is None else [bias[0], bias[1]]
-        start = states[0].unsqueeze(0).contiguous()
-        outputs, h = torch._VF.gru(x, start, *_fused_arguments(w_ih, w_hh, *biases))
-        return outputs, [h[0]]
-
-
-def _fused_arguments(w_ih, w_hh, bias=None, state_bias=None):
-    """What torch's kernels take after input and state: one layer, one direction, batch first."""
-    weights = [w_ih, w_hh]
-    if bias is not None:  # torch has two biases where Keras has one
-        weights += [bias, torch.zeros_like(bias) if state_bias is None else state_bias]
-    return weights, bias is not None, 1, 0.0, torch.is_grad_enabled(), False, True
+        return run_kernel("gru", x, states, w_ih, w_hh, *biases)
 
 
 class GateOrder(View):

@@ -7,6 +7,7 @@ import inspect
 from torch import Tensor
 
 from lightkeras._graph import KerasTensor, ShapeTensor
+from lightkeras._traceback import is_about_memory
 from lightkeras._tree import flatten
 
 __all__ = ["FAILURES", "InputSpec", "check_input", "explain"]
@@ -114,9 +115,9 @@ def _too_few(layer, args):
 def explain(layer, args, error):
     """Raise our sentence for a call that failed; return where the error is not about the input.
 
-    Only the errors of our own layers are about the input. Out of memory is a class of its own.
+    Only the errors of our own layers are about the input.
     """
-    if str(error).endswith(".") and _is_sentence(error):
+    if is_about_memory(error) or (str(error).endswith(".") and _is_sentence(error)):
         return
     given = args[0] if args else None
     if isinstance(given, (Tensor, KerasTensor)):

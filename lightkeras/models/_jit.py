@@ -9,6 +9,7 @@ Where a step cannot be compiled it runs as it is, and one warning says why.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -17,10 +18,12 @@ from torch.optim import optimizer as torch_optimizer
 from lightkeras import _ranks, config
 from lightkeras._rng import rng_state, set_rng_state
 from lightkeras._tree import flatten, map_structure, pack
+from lightkeras.layers._shapes import device_of
 from lightkeras.layers._weights import Weighted
 from lightkeras.metrics._torchmetrics import TorchMetric
 from lightkeras.models._auto import Trial
-from lightkeras.models._recording import Recording
+from lightkeras.models._recording import LARGEST, Recording
+from lightkeras.models._replay import Replay, can_be_replayed
 from lightkeras.models._watch import Watch
 
 __all__ = ["compiled_step"]
@@ -113,6 +116,7 @@ class _Step:
         if self.failed:
             return self.plain
         self._get_ready()
+        self._bring_sums()
         if self.watch is None:
             self.state = self._state()
         self.faces = [t.detach() for t in self.state]
@@ -122,6 +126,13 @@ class _Step:
 
     def _get_ready(self):
         """What comes before the tensors are looked up."""
+
+    def _bring_sums(self):
+        """Sums would come to the device at their first update: after they were looked up."""
+        device = device_of(self.model)
+        for metric in self.model._all_metrics() if self._moves_metrics else ():
+            if _recordable(metric) and any(v.device != device for v in metric.variables):
+                metric.to(device)
 
     def _surroundings(self):
         device = self.faces[0].device.type if self.faces else "cpu"
@@ -278,7 +289,8 @@ class _Step:
             key = (self.around, form, digest)
             if key not in self.made:
                 arguments = [*self.faces, *leaves, *self.numbers, *recording.more]
-                self.made[key] = _compiled(recording.graph, arguments)
+                batch = slice(len(self.faces), len(self.faces) + len(leaves))
+                self.made[key] = _code_of(recording.graph, arguments, batch)
         except Exception as error:
             self._give_up(error)
             return None
@@ -339,8 +351,9 @@ class TrainStep(_Step):
         if optimizer._params and optimizer._moved():
             optimizer._relink()
         # In 64 bits, as Python's floats: near 1 the powers of Adam's betas need them.
-        device = self.parameters[0].device if self.parameters else "cpu"
-        self.numbers = list(torch.zeros(2, dtype=torch.float64, device=device).unbind())
+        device = self.parameters[0].device if self.parameters else torch.device("cpu")
+        if not self.numbers or self.numbers[0].device != device:
+            self.numbers = list(torch.zeros(2, dtype=torch.float64, device=device).unbind())
         self.gradients = True  # there may be some, of a step as it is
 
     def _state(self):
@@ -430,6 +443,23 @@ class PredictStep(_Step):
 
 
 _KINDS = {step.kind: step for step in (TrainStep, TestStep, PredictStep)}
+
+
+def _code_of(graph, arguments, batch):
+    """A recorded step as code.
+
+    Args:
+        graph: The recording.
+        arguments: Tensors as it will be given them.
+        batch: Which of them are a batch, as a slice.
+    """
+    if not can_be_replayed(arguments):
+        return _compiled(graph, arguments)
+    code = graph  # torch's own kernels, launched together, do as well
+    if len(graph.graph.nodes) <= LARGEST:
+        with suppress(Exception):
+            code = _compiled(graph, arguments)
+    return Replay(code, batch)
 
 
 def _compiled(graph, arguments):

@@ -12,11 +12,12 @@ from torch.overrides import TorchFunctionMode
 
 from lightkeras._tree import flatten
 from lightkeras.models._fused import REWRITTEN, keep_fused
+from lightkeras.models._replay import can_be_replayed
 from lightkeras.models._watch import Calls
 
-__all__ = ["Recording"]
+__all__ = ["LARGEST", "Recording"]
 
-_LARGEST = 1500  # operations; more (long unrolled recurrences) compile for minutes
+LARGEST = 1500  # operations; more (long unrolled recurrences) compile for minutes
 
 
 class Recording:
@@ -66,7 +67,7 @@ class Recording:
     def _refused(self, state, leaves):
         """What in the graph does not hold for other numbers than these."""
         nodes = list(self.graph.graph.nodes)
-        if len(nodes) > _LARGEST:
+        if len(nodes) > LARGEST and not can_be_replayed(state):
             return f"a step of {len(nodes)} operations is too long"
         places = [n for n in nodes if n.op == "placeholder"]
         batch = places[len(state) : len(state) + len(leaves)]

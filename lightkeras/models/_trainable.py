@@ -24,6 +24,7 @@ from lightkeras.callbacks._base import callback_list
 from lightkeras.layers._layer import training_mode
 from lightkeras.layers._shapes import device_of
 from lightkeras.models import _checks
+from lightkeras.models._oom import enough_memory
 from lightkeras.models._open import Open
 from lightkeras.models._steps import OneBatch, Steps, _to, _to_host
 
@@ -260,7 +261,7 @@ class Trainable(Steps):
         with loading("lightkeras._training"):
             from lightkeras import _training
 
-        with self._as_compiled(), _data.telling(train, val):
+        with self._as_compiled(), enough_memory(self, "fit", train, val), _data.telling(train, val):
             self._prepare(train, training=True)
             if val is not None:
                 self._check_validation(val)
@@ -339,7 +340,7 @@ class Trainable(Steps):
         batches = _data.batches(
             x, y, sample_weight, batch_size=batch_size, steps=steps, caller="evaluate"
         )
-        with _data.telling(batches):
+        with enough_memory(self, "evaluate", batches), _data.telling(batches):
             self._prepare(batches, training=False)
             group = callback_list(callbacks, self, verbose, steps=batches.steps)
             with _together("evaluate", batches), group._aborting():
@@ -394,7 +395,7 @@ class Trainable(Steps):
         batches = _data.batches(
             x, batch_size=batch_size, steps=steps, caller="predict", allow_empty=True
         )
-        with _data.telling(batches):
+        with enough_memory(self, "predict", batches), _data.telling(batches):
             _checks.check_inputs(self, batches)
             group = callback_list(callbacks, self, verbose, steps=batches.steps)
             with _together("predict", batches), group._aborting():
