@@ -479,6 +479,9 @@ CASES = {
         "model": yes_or_no, "loss": "dice", "n": 3, "batch": 2
     },
     "overlap, weights": {"model": yes_or_no, "loss": losses.Tversky(0.3, 0.7), "weighted": True},
+    "overlap of columns": {"model": yes_or_no, "loss": losses.Dice(axis=0)},
+    "overlap of columns, sum": {"model": yes_or_no, "loss": losses.Dice("sum", axis=0)},
+    "overlap of rows, sum": {"model": yes_or_no, "loss": losses.Tversky(reduction="sum", axis=-1)},
     "penalties": {"model": lambda: classes(penalized=True)},
     "add_loss": {"model": with_added_loss},
     "compute_loss": {"model": with_own_loss},

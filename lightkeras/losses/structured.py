@@ -158,14 +158,26 @@ def ctc(y_true, y_pred):
 # ---- classes ----------------------------------------------------------------------------------
 
 
-class Dice(LossFunctionWrapper):
+class _Overlap(LossFunctionWrapper):
+    """A loss that may add up rows: then its values are those of the batch of all processes."""
+
+    def call(self, y_true, y_pred):
+        values, axis = super().call(y_true, y_pred), self._fn_kwargs["axis"]
+        if self.reduction != "sum" or axis is None or not _ranks.share:
+            return values
+        axes = np.atleast_1d(axis)
+        over_rows = 0 in axes % (values.ndim + len(axes))
+        return values * _ranks.share if over_rows else values  # their sum will be divided by it
+
+
+class Dice(_Overlap):
     """One minus the overlap of target and output; see `dice`."""
 
     def __init__(self, reduction="sum_over_batch_size", name="dice", axis=None, dtype=None):
         super().__init__(dice, reduction, name, dtype, axis=axis)
 
 
-class Tversky(LossFunctionWrapper):
+class Tversky(_Overlap):
     """`Dice` with a weight for each kind of mistake; see `tversky`."""
 
     def __init__(
