@@ -9,7 +9,7 @@ from _group import on_group
 from test_lightning_beside import HOW, QUIET, TRAIN, VAL, classifier, loader
 
 from lightkeras import _training as training
-from lightkeras.callbacks import EarlyStopping, ModelCheckpoint
+from lightkeras.callbacks import EarlyStopping, LearningRateScheduler, ModelCheckpoint
 
 C = L.callbacks
 SEEN = ("wait_count", "stopped_epoch", "stopping_reason", "patience", "monitor", "mode")
@@ -131,3 +131,16 @@ def test_every_process_knows_the_same(tmp_path):
 def test_who_started_processes_knows_afterwards(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "_trainer", training._trainer)  # put back afterwards
     assert what_is_known(tmp_path, "ddp_fork")[:2] == (True, str(tmp_path / "m.ckpt"))
+
+
+def test_lightnings_callbacks_see_the_rate_that_keras_has_set_for_an_epoch():
+    seen = []
+
+    class Looks(L.Callback):
+        def on_train_epoch_start(self, trainer, pl_module):
+            seen.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    asked = trainer(callbacks=[Looks()])
+    fit(classifier(), 3, asked, LearningRateScheduler(lambda epoch: 0.5 / (epoch + 1)))
+    assert seen == pytest.approx([0.5, 0.25, 0.5 / 3])
+    assert [type(c) for c in asked.callbacks if "lightkeras" in type(c).__module__] == []

@@ -2,7 +2,8 @@
 
 Keras's decide. Their counterparts stand in the Trainer and tell what was decided, by the names and
 in the types of Lightning's: to loggers that keep files, to callbacks that look for another one, to
-`trainer.test(ckpt_path="best")`, and to a checkpoint from which Lightning alone goes on.
+`trainer.test(ckpt_path="best")`, and to a checkpoint from which Lightning alone goes on. One more
+sees to it that Keras's callbacks hear first that an epoch begins.
 """
 
 from __future__ import annotations
@@ -92,13 +93,34 @@ class ModelCheckpoint(_Still, theirs.ModelCheckpoint):
         return {}
 
 
+class Beginning(_Still):
+    """First of a Trainer's callbacks at the beginning of an epoch, where a module comes last.
+
+    So they see what Keras's callbacks have set for the epoch: a learning rate.
+
+    Args:
+        begin: What is called.
+    """
+
+    def __init__(self, begin):
+        self.begin = begin
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        self.begin()
+
+
 _COUNTERPARTS = {ours.EarlyStopping: EarlyStopping, ours.ModelCheckpoint: ModelCheckpoint}
 
 
-def stand_in(trainer, callbacks):
+def stand_in(trainer, callbacks, begin=None):
     """Put counterparts of Keras's `callbacks` first in a Trainer's, in place of those before.
 
     A Trainer names the first as its `checkpoint_callback`, and one may have its own by default.
+
+    Args:
+        trainer: The Trainer.
+        callbacks: Keras's.
+        begin: What is called when an epoch begins, before its callbacks are.
 
     Returns:
         {callback: its counterpart}
@@ -109,7 +131,8 @@ def stand_in(trainer, callbacks):
             if isinstance(callback, kind):
                 found[callback] = counterpart(callback)
                 found[callback].follow()
-    trainer.callbacks = [*found.values(), *audience(trainer)]
+    first = [] if begin is None else [Beginning(begin)]
+    trainer.callbacks = [*first, *found.values(), *audience(trainer)]
     return found
 
 

@@ -264,8 +264,11 @@ class Fit(LightningModel):
         put_back_optimizers(self.model, self._saved_optimizers)
         self.signals.listen()
 
-    @on_whole_weights
     def on_train_epoch_start(self):
+        """Nothing: `begin_epoch` is called before Lightning's callbacks."""
+
+    @on_whole_weights
+    def begin_epoch(self):
         epoch, restart = self.current_epoch, self.restart
         if restart is not None:
             restart.epoch_begins(epoch)
@@ -409,7 +412,9 @@ class Fit(LightningModel):
 
     def setup(self, stage):
         self.model.train()  # `fit` has built it, and it is so in Lightning's summary
-        self.__dict__["counterparts"] = stand_in(self.trainer, self.group.callbacks)
+        self.__dict__["counterparts"] = stand_in(
+            self.trainer, self.group.callbacks, self.begin_epoch
+        )
 
     def on_fit_end(self):
         if self.sharded is not None:
