@@ -167,6 +167,7 @@ def test_no_step_waits_for_the_gpu(method, kind, jit, recorded):
             call(x[:n], y[:n], batch_size=4, verbose=0)
         counts.append(Counter(f"{w.filename}:{w.lineno}" for w in waits))
     assert counts[0] == counts[1] != {}  # those before and after an epoch
+    assert bool(replays(model)) == jit
 
 
 @pytest.mark.parametrize("jit", [False, True])
@@ -371,6 +372,7 @@ def test_a_replay_sees_what_changes_between_epochs(recorded):
         model.compile("adam", model.loss, metrics=["accuracy"], jit_compile=jit)
         history += model.fit(x, y, epochs=2, **options).history["loss"]
         made.append(history)
+        assert bool(replays(model)) == jit
     np.testing.assert_allclose(*made, rtol=1e-3)
 
 
