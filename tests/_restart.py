@@ -65,9 +65,11 @@ def dense():
 
 
 def executions():
-    """An epoch in several chunks, of which the last is shorter."""
+    """An epoch in several chunks, of which the last is shorter; two of the epochs are validated."""
     x, y = _arrays()
-    return _plain(steps_per_execution=4), {"x": x, "y": y, "batch_size": BATCH}
+    given = {"validation_data": (x[::3], y[::3]), "validation_freq": [2, 5]}
+    given["callbacks"] = [L.callbacks.EarlyStopping("val_loss", patience=1)]
+    return _plain(steps_per_execution=4), {"x": x, "y": y, "batch_size": BATCH, **given}
 
 
 def conv():

@@ -215,11 +215,16 @@ class Hooks(Callback):
         self.seen.append("test")
 
 
-def test_a_trainers_check_of_validation_is_none_for_keras():
-    hooks, trainer = Hooks(), L.Trainer(logger=False, **QUIET)
-    history = classifier().fit(*TRAIN, validation_data=VAL, callbacks=[hooks], trainer=trainer,
+@pytest.mark.parametrize("trainers", [False, True])
+def test_there_is_no_validation_before_training(trainers):
+    hooks, batches = Hooks(), Batches()
+    given = {"num_sanity_val_steps": 2}
+    if trainers:
+        given = {"trainer": L.Trainer(logger=False, **given, **QUIET)}
+    history = classifier().fit(*TRAIN, validation_data=VAL, callbacks=[hooks, batches], **given,
                                **HOW).history  # fmt: skip
     assert hooks.seen == ["train", "test"] and len(history["val_loss"]) == 1
+    assert batches.seen == [[10, 10], [5, 5]]
 
 
 def test_values_of_an_epoch_are_there_at_its_end():
@@ -321,6 +326,129 @@ def test_steps_of_a_logger_go_on(tmp_path, way, kind):
             finally:
                 WAYS[way].remove(stop)
         assert fit(4, resume=tmp_path / "backup") == [14, 19]
+
+
+# ---- which epochs are validated ---------------------------------------------------------------
+
+
+class Validations(C.Callback):
+    """Writes down when a validation begins and ends, and what is known then."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_validation_start(self, trainer, module):
+        self.seen.append((trainer.current_epoch, trainer.global_step))
+
+    def on_validation_end(self, trainer, module):
+        values = trainer.callback_metrics
+        self.seen.append((trainer.current_epoch, float(values["val_loss"])))
+
+
+def validated(folder, freq, way="many at a time", epochs=6, **given):
+    """What Lightning's callbacks and logger, and History, have seen."""
+    told, seen = Told(), Validations()
+    told.after_save_checkpoint = lambda callback: None
+    stops = C.EarlyStopping("val_loss", min_delta=10, patience=given.pop("patience", 9))
+    saves = C.ModelCheckpoint(folder, "{epoch}", monitor="val_loss", save_top_k=-1)
+    if "trainer" in given:
+        given["trainer"].loggers = [told]
+    else:
+        given["logger"] = told
+    given = {"callbacks": [saves, seen, stops, *WAYS[way]], **given, **HOW}
+    history = classifier().fit(*TRAIN, epochs=epochs, validation_data=VAL, validation_freq=freq,
+                               **given).history  # fmt: skip
+    files = sorted(os.path.basename(path) for path in saves.best_k_models)
+    return seen.seen, told.rows, files, (stops.wait_count, stops.stopped_epoch), history
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("trainers", [False, True])
+def test_a_list_of_epochs_is_validated_as_a_number_of_them(tmp_path, way, trainers):
+    def found(freq, name):
+        given = {"trainer": L.Trainer(logger=False, **QUIET)} if trainers else {}
+        return validated(tmp_path / name, freq, way, **given)
+
+    listed, counted = found([2, 4, 6], "a"), found(2, "b")
+    assert listed == counted
+    seen, rows, files, (wait, _), history = listed
+    assert [epoch for epoch, _ in seen[::2]] == [epoch for epoch, _ in seen[1::2]] == [1, 3, 5]
+    assert [value for _, value in seen[1::2]] == pytest.approx(history["val_loss"])
+    assert [step for step, row in rows if "val_loss" in row] == [9, 19, 29] and wait == 2
+    assert files == ["epoch=1.ckpt", "epoch=3.ckpt", "epoch=5.ckpt"]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("freq, epochs, stopped", [([1, 4, 5], [0, 3], 3), ([5], [4], 0)])
+def test_what_watches_validation_stops_at_one_that_is_listed(tmp_path, freq, epochs, stopped):
+    seen, _, files, stop, history = validated(tmp_path, freq, patience=1)
+    assert [epoch for epoch, _ in seen[::2]] == epochs
+    assert files == [f"epoch={epoch}.ckpt" for epoch in epochs]
+    assert stop == (len(epochs) - 1, stopped) and len(history["loss"]) == (stopped or 5) + 1
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_trainer_is_given_back_as_it_was(tmp_path):
+    trainer = L.Trainer(logger=False, **QUIET)
+    first = validated(tmp_path / "1", [1, 3], epochs=3, trainer=trainer)
+    assert (trainer.check_val_every_n_epoch, trainer.max_epochs) == (1, None)
+    assert len(trainer.callbacks) == 3 and trainer.checkpoint_callback.best_model_path
+    again = validated(tmp_path / "2", [1, 3], epochs=3, trainer=trainer)
+    assert again[0][1::2] == first[0][1::2] and again[2:] == first[2:]  # steps are counted on
+    assert len(trainer.callbacks) == 3  # those of the first `fit` have made place
+    classifier().fit(*TRAIN, trainer=trainer, epochs=4, validation_data=VAL, validation_freq=4,
+                     **HOW)  # fmt: skip
+    assert trainer.callbacks == []
+    trainer = L.Trainer(logger=False, check_val_every_n_epoch=3, **QUIET)
+    with pytest.raises(ValueError, match=r"validation_freq=\[2, 5\].*n_epoch=3.*Leave"):
+        validated(tmp_path, [5, 2], trainer=trainer)
+    trainer = L.Trainer(logger=False, fast_dev_run=True, **QUIET)
+    assert [epoch for epoch, _ in validated(tmp_path, [5], trainer=trainer)[0]] == [0, 0]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", ["ckpt", "backup"])
+def test_a_list_of_epochs_goes_on(tmp_path, way, kind):
+    """From the end of an epoch, and from the middle of the one that is validated."""
+    freq = [1, 3, 4, 6]
+
+    def run(epochs=6, **given):
+        seen, *_, history = validated(tmp_path / "their", freq, way, epochs, **given)
+        return seen, history
+
+    whole, history = run()
+    if kind == "ckpt":
+        saves = ModelCheckpoint(tmp_path / "m.ckpt")
+        run(3, callbacks=[saves, *WAYS[way]])
+        seen, again = run(resume=tmp_path / "m.ckpt")
+    else:
+
+        class Stop(Validations):
+            def on_validation_start(self, trainer, module):
+                if trainer.current_epoch == 3:
+                    raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            run(callbacks=[Stop(), *WAYS[way]], resume=tmp_path / "backup")
+        seen, again = run(resume=tmp_path / "backup")
+    assert seen == whole[4:]
+    assert again["val_loss"][-2:] == history["val_loss"][-2:]
+
+
+def validated_together(folder, freq):
+    return validated(f"{folder}/{freq}", freq, accelerator="cpu", strategy="ddp", devices=2)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the group is forked")
+def test_several_processes_validate_the_epochs_that_are_listed(tmp_path):
+    [alone, *_], others = validated(tmp_path, [1, 4]), []
+    for seen, *_ in on_group(2, validated_together, str(tmp_path), [1, 4]):
+        others.append(seen)
+    assert others[0] == others[1] and [where for where, _ in alone] == [0, 0, 3, 3]
+    for here, there in zip(others[0], alone, strict=True):
+        assert here == pytest.approx(there)
 
 
 # ---- which files loggers hear of --------------------------------------------------------------

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import contextmanager
+from weakref import WeakKeyDictionary
 
 import lightning.pytorch as L
 import torch
@@ -26,6 +28,7 @@ from lightkeras._training._failures import (
 )
 from lightkeras._training._fit import Fit, shown_steps
 from lightkeras._training._lightning import LightningModel
+from lightkeras._training._loaders import Listed
 from lightkeras._training._memory import memory_kept
 from lightkeras._training._quiet import quiet
 from lightkeras._training._returned import brought_back
@@ -110,30 +113,25 @@ def fit(
     group.validate(val is not None, names)
     train.check_epochs(epochs - initial_epoch)
     train.begins = initial_epoch
-    if val is not None and isinstance(validation_freq, int):
-        val.check_epochs((epochs - initial_epoch) // validation_freq)
-    with quiet():
+    if not isinstance(validation_freq, int):
+        validation_freq = Listed(validation_freq)
+    if val is not None:
+        val.check_epochs(_validations(validation_freq, initial_epoch, epochs))
+    with quiet(), _lent(trainer, theirs):
         if trainer is None:
             trainer = _trainer(flags, theirs, epochs, validation_freq)
         else:
             flags = None
             trainer.fit_loop.max_epochs = epochs
             trainer.check_val_every_n_epoch = _frequency_of(trainer, validation_freq)
-            trainer.callbacks += [c for c in theirs if c not in trainer.callbacks]
+        # The data of a validation were looked at before, and this check would show none of them.
+        trainer.num_sanity_val_steps = 0
         steps = _limited(train, trainer)
         limit = trainer.overfit_batches or trainer.limit_train_batches
         group.set_params({**group.params, "steps": shown_steps(steps, limit)})
         chunk = _steps_at_a_time(model, train, trainer, flags)
         _say_plain(model, chunk)
-        module = Fit(
-            model,
-            train,
-            val,
-            group,
-            trainer,
-            validation_freq,
-            chunk,
-        )
+        module = Fit(model, train, val, group, trainer, chunk)
         check_flags(model, trainer, group, is_ckpt(resume))
         repeats = module.restart is not None or torch.are_deterministic_algorithms_enabled()
         model._compiled.expect(_all_steps(group, epochs - initial_epoch), repeats)
@@ -149,6 +147,39 @@ def _all_steps(group, epochs):
     """Steps of so many epochs; 0 where that is not known."""
     steps = group.params["steps"]
     return 0 if steps is None or epochs < 0 else steps * epochs
+
+
+def _validations(frequency, first, last):
+    """How often epochs from `first` to `last`, counted from 0, the last not included, are
+    validated."""
+    if isinstance(frequency, Listed):
+        return sum(first < epoch <= last for epoch in frequency.epochs)
+    return last // frequency - first // frequency
+
+
+_lent_to: WeakKeyDictionary = WeakKeyDictionary()  # {Trainer: callbacks of its last `fit`}
+
+
+@contextmanager
+def _lent(trainer, callbacks):
+    """Inside the `with` block, a Trainer of the user's has settings and `callbacks` of one `fit`.
+
+    Its callbacks stay until the next, for `trainer.test(ckpt_path="best")` asks them.
+    """
+    if trainer is None:
+        yield
+        return
+    settings = trainer.fit_loop.max_epochs, trainer.check_val_every_n_epoch
+    sanity = trainer.num_sanity_val_steps
+    mine = [c for c in trainer.callbacks if c not in _lent_to.get(trainer, ())]
+    _lent_to[trainer] = [c for c in callbacks if c not in mine]
+    both = [*mine, *_lent_to[trainer]]  # those that save come last, as in a Trainer's own list
+    trainer.callbacks = sorted(both, key=lambda c: isinstance(c, L.callbacks.Checkpoint))
+    try:
+        yield
+    finally:
+        trainer.fit_loop.max_epochs, trainer.check_val_every_n_epoch = settings
+        trainer.num_sanity_val_steps = sanity
 
 
 def _epochs_of(trainer, epochs):
@@ -177,17 +208,18 @@ def _epochs_of(trainer, epochs):
 
 
 def _frequency_of(trainer, frequency):
-    """The same for epochs with validation; a list of them is our own matter.
+    """The same for epochs with validation.
 
     Raises:
         ValueError: they do not agree.
     """
     every = trainer.check_val_every_n_epoch
-    if not isinstance(frequency, int) or frequency in (1, every):
+    if frequency in (1, every) or trainer.fast_dev_run:
         return every
     if every != 1:
+        given = sorted(frequency.epochs) if isinstance(frequency, Listed) else frequency
         raise ValueError(
-            f"fit(validation_freq={frequency}) got a Trainer with check_val_every_n_epoch={every}. "
+            f"fit(validation_freq={given}) got a Trainer with check_val_every_n_epoch={every}. "
             "One of them is accepted. Leave check_val_every_n_epoch out of the Trainer."
         )
     return frequency
@@ -284,7 +316,7 @@ def _trainer(flags, theirs, epochs, validation_freq):
         "enable_progress_bar": any(isinstance(c, L.callbacks.ProgressBar) for c in theirs),
         "enable_model_summary": any(isinstance(c, L.callbacks.ModelSummary) for c in theirs),
         "num_sanity_val_steps": 0,
-        "check_val_every_n_epoch": validation_freq if isinstance(validation_freq, int) else 1,
+        "check_val_every_n_epoch": validation_freq,
     }
     return L.Trainer(**{**defaults, **flags}, max_epochs=epochs, callbacks=theirs)
 

@@ -39,7 +39,7 @@ __all__ = ["Fit", "shown_steps"]
 class Fit(LightningModel):
     """`fit` as a LightningModule: takes the steps, calls Keras's callbacks, logs once an epoch."""
 
-    def __init__(self, model, train, val, group, trainer, validation_freq, chunk):
+    def __init__(self, model, train, val, group, trainer, chunk):
         super().__init__(model)
         state = self.__dict__  # plain attributes: nothing of the run belongs in a checkpoint
         state["train_batches"], state["val_batches"] = train, val
@@ -55,7 +55,6 @@ class Fit(LightningModel):
         state["epoch_logs"] = {}  # of the epoch that callbacks are being told of
         state["told"] = None  # how many of them are, while one of them writes a `.ckpt`
         state["loaded"] = None  # from a `.ckpt`, and not put back yet
-        state["val_epochs"] = None if isinstance(validation_freq, int) else set(validation_freq)
         own = model._overrides("train_step")
         # A train_step of the user's calls backward and the optimizer itself.
         self.automatic_optimization = chunk == 0 and not own
@@ -72,9 +71,7 @@ class Fit(LightningModel):
         return Loader(self.train_batches, self.chunk, self)
 
     def val_loader(self):
-        if self.val_batches is None or self.val_epochs is not None:
-            return None
-        return Unseen(self.val_batches)
+        return None if self.val_batches is None else Unseen(self.val_batches)
 
     def trainer_shards(self):
         """Whether a user's DataLoader goes to Lightning as it is, to be spread over processes."""
@@ -301,8 +298,6 @@ class Fit(LightningModel):
     @on_whole_weights
     def on_train_epoch_end(self):
         logs = self.__dict__.pop("_train_logs", None) or self._reduced_logs()
-        if self.val_epochs is not None and self.current_epoch + 1 in self.val_epochs:
-            self.val_logs.update(self._validated())
         logs = {**logs, **self.val_logs}
         self.train_batches.end()
         if self.parts is not None:
@@ -311,8 +306,8 @@ class Fit(LightningModel):
         self.group.on_epoch_end(self.current_epoch, logs)
         self._follow()
         self.__dict__["last_logs"] = logs
-        told = self.val_logs if self.val_epochs is None else ()  # when validation ended
-        self._tell({name: value for name, value in logs.items() if name not in told})
+        # Of the others they have heard when validation ended.
+        self._tell({name: value for name, value in logs.items() if name not in self.val_logs})
         scheduler = self.lr_schedulers()
         if scheduler is not None and not self.automatic_optimization:  # else Lightning steps it
             self.lr_scheduler_step(scheduler, logs.get("loss") if self._plateau() else None)
@@ -336,8 +331,6 @@ class Fit(LightningModel):
 
     @on_whole_weights
     def on_validation_epoch_start(self):
-        if self.trainer.sanity_checking:
-            return
         if not self.__dict__.get("_train_logs"):
             self.__dict__["_train_logs"] = self._reduced_logs()
         with torch.enable_grad():  # for callbacks; our loop does without

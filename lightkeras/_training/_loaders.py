@@ -6,7 +6,7 @@ from itertools import islice
 
 from lightkeras._data import pack
 
-__all__ = ["Chunk", "Loader", "Unseen"]
+__all__ = ["Chunk", "Listed", "Loader", "Unseen"]
 
 
 class Unseen:
@@ -20,6 +20,30 @@ class Unseen:
 
     def __iter__(self):
         return iter(())
+
+
+class Listed(int):
+    """A list of epochs as a Trainer's `check_val_every_n_epoch`.
+
+    A Trainer asks whether the number of an epoch is a multiple of it, and here those listed are.
+    Callbacks of Lightning's ask whether it is 1: it never is, for it is not every epoch.
+
+    >>> [epoch for epoch in range(1, 10) if epoch % Listed([2, 5, 9]) == 0]
+    [2, 5, 9]
+    """
+
+    epochs: frozenset
+
+    def __new__(cls, epochs):
+        self = super().__new__(cls, 0)
+        self.epochs = frozenset(epochs)
+        return self
+
+    def __rmod__(self, epoch):
+        return int(epoch not in self.epochs)
+
+    def __getnewargs__(self):  # for pickle
+        return (self.epochs,)
 
 
 class Chunk:

@@ -133,6 +133,17 @@ def _counters(trainer):
     }
 
 
+def _for_both_ways(counts):
+    """`counts`, in which Lightning's two ways to take steps have counted the same.
+
+    With other callbacks, a training may go on in the other way.
+    """
+    automatic = counts["automatic"]["optimizer"]
+    steps = max(automatic["step"], counts["manual"], key=lambda c: c["total"]["completed"])
+    optimizer = {**automatic, "step": steps}
+    return {**counts, "manual": steps, "automatic": {"optimizer": optimizer}}
+
+
 def _progress(trainer):
     counts = {name: counter.state_dict() for name, counter in _counters(trainer).items()}
     return {"stepped": trainer.fit_loop.epoch_loop._batches_that_stepped, "counts": counts}
@@ -239,8 +250,9 @@ def put_back(fit, state):
     model._compiled.go_on(state.get("steps", {}))
     trainer.precision_plugin.load_state_dict(state["precision"])
     put_back_callbacks(fit.group.callbacks, state["callbacks"])
+    counts = _for_both_ways(state["progress"]["counts"])
     for name, counter in _counters(trainer).items():
-        counter.load_state_dict(state["progress"]["counts"][name])
+        counter.load_state_dict(counts[name])
     trainer.fit_loop.epoch_loop._batches_that_stepped = state["progress"]["stepped"]
     fit.__dict__.update(val_logs=dict(state["logs"][0]), last_logs=dict(state["logs"][1]))
     fit.__dict__["step"] = state["step"]
