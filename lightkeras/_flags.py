@@ -12,6 +12,7 @@ import os
 import re
 import sys
 
+from lightkeras._loading import loading_lightning
 from lightkeras._registry import did_you_mean
 
 __all__ = [
@@ -143,7 +144,8 @@ def check_names(flags):
     Raises:
         ValueError: with the closest name.
     """
-    from lightning.pytorch.strategies import StrategyRegistry
+    with loading_lightning():
+        from lightning.pytorch.strategies import StrategyRegistry
 
     name, known = flags.get("strategy"), ["auto", *StrategyRegistry.available_strategies()]
     if isinstance(name, str) and name not in known:
@@ -156,7 +158,8 @@ def check_names(flags):
 
 def known_flags():
     """{name: does it stand alone, without a value} of the Trainer's arguments."""
-    from lightning.pytorch import Trainer
+    with loading_lightning():
+        from lightning.pytorch import Trainer
 
     parameters = list(inspect.signature(Trainer.__init__).parameters.values())[1:]
     return {p.name: "bool" in str(p.annotation) for p in parameters}

@@ -208,9 +208,50 @@ def test_a_first_fit_imports_what_it_needs_and_looks_for_no_garbage_meanwhile():
     collections, *loaded = done.stdout.split()
     assert "lightning.pytorch" in loaded
     # torch._dynamo is there by torch's and Lightning's own imports; what compiles is not.
-    needless = {"h5py", "keras", "pandas", "safetensors", "tensorboard"}
+    needless = {"h5py", "keras", "pandas", "safetensors", "scipy", "tensorboard", "torchvision"}
     assert set(loaded) & (needless | {"torch._inductor.compile_fx"}) == set()
     assert int(collections) < 60  # some 500 where the collector does not rest
+
+
+DEFERRED = """
+import sys
+from lightkeras._loading import loading_lightning
+if len(sys.argv) > 1:
+    sys.modules[sys.argv[1]] = None  # it cannot be imported
+with loading_lightning():
+    there = "torchmetrics" in sys.modules
+    for name in sys.argv[1:]:
+        sys.modules.pop(name, None)
+    import lightning.pytorch
+print(there, "torchmetrics.classification" in sys.modules, "torchvision" in sys.modules)
+import torchmetrics
+before = torchmetrics.Metric, torchmetrics.MetricCollection
+assert not hasattr(torchmetrics, "no_such_name")
+print(torchmetrics.__version__, *sorted(n for n in dir(torchmetrics) if not n.startswith("_")))
+from torchmetrics import *
+assert isinstance(Accuracy(task="binary"), before[0]) and MetricCollection is before[1]
+assert torchmetrics.functional.accuracy and torchmetrics.classification.BinaryAccuracy
+"""
+
+
+@pytest.mark.parametrize(
+    "lacking, first",
+    [
+        ([], ["True", "False", "False"]),
+        (["torchmetrics.collections"], ["False", "True", "True"]),
+    ],
+    ids=["as we know it", "another"],
+)
+def test_torchmetrics_comes_in_part_and_is_whole_when_used(lacking, first):
+    command = [sys.executable, "-c", DEFERRED, *lacking]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    said, whole = done.stdout.splitlines()
+    assert said.split() == first
+    import torchmetrics  # as anybody does
+
+    names = [name for name in dir(torchmetrics) if not name.startswith("_")]
+    assert set(torchmetrics.__all__) <= set(names)
+    assert set(whole.split()) >= {torchmetrics.__version__, *torchmetrics.__all__}
 
 
 @pytest.mark.parametrize("enabled", [True, False])

@@ -14,7 +14,7 @@ from lightkeras import _data, config
 from lightkeras._config import _outside, modernize, unexpected
 from lightkeras._device import use_device
 from lightkeras._flags import check_flags, check_names, environment_flags, known_flags
-from lightkeras._loading import loading
+from lightkeras._loading import loading_lightning
 from lightkeras._ranks import rank, world
 from lightkeras._step import Compiled
 from lightkeras._together import agree, in_order, last_logs
@@ -258,7 +258,7 @@ class Trainable(Steps):
                 steps=validation_steps,
                 caller="validate",
             )
-        with loading("lightkeras._training"):
+        with loading_lightning():
             from lightkeras import _training
 
         with self._as_compiled(), enough_memory(self, "fit", train, val), _data.telling(train, val):
@@ -522,7 +522,7 @@ class Trainable(Steps):
             ValueError: the model is not compiled.
         """
         self._need_compiled("to_lightning")
-        with loading("lightkeras._training"):
+        with loading_lightning():
             from lightkeras._training import LightningModel
 
         return LightningModel(self)
