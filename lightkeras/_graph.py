@@ -53,11 +53,18 @@ class KerasTensor:
         self.name = name or unique_name("keras_tensor")
         self.sparse, self.ragged = sparse, ragged
         self._keras_history = None  # (operation, node index, tensor index)
-        self._keras_mask = None
+        self._mask_spec = None  # a mask that the numbers will carry, as a KerasTensor
 
     @property
     def ndim(self):
         return len(self.shape)
+
+    @property
+    def _keras_mask(self):
+        mask = self._mask_spec
+        if mask is not None and mask._keras_history is None:
+            self._mask_spec = mask = apply(Function(_mask_of, "mask"), (self,), {})
+        return mask
 
     rank = ndim
 
@@ -102,6 +109,13 @@ class KerasTensor:
     def __getitem__(self, key):
         return apply(Function(operator.getitem, "get_item"), (self, key), {})
 
+    def __round__(self, ndigits=None):
+        return apply(Function(torch.round), (self,), {"decimals": ndigits or 0})
+
+
+def _mask_of(tensor):
+    return tensor._keras_mask
+
 
 def _operator(name, label, fn):
     """Give KerasTensor the operator `name` (and its reflected form)."""
@@ -113,7 +127,7 @@ def _operator(name, label, fn):
         return apply(Function(fn, label), (other, self), {})
 
     setattr(KerasTensor, f"__{name}__", forward)
-    if name not in ("neg", "abs", "invert", "lt", "le", "gt", "ge", "eq", "ne"):
+    if name not in ("neg", "abs", "invert", "lt", "le", "gt", "ge", "ne"):
         setattr(KerasTensor, f"__r{name}__", reflected)
 
 
@@ -132,6 +146,11 @@ for _name, _label, _fn in (
     ("le", "less_equal", operator.le),
     ("gt", "greater", operator.gt),
     ("ge", "greater_equal", operator.ge),
+    ("ne", "not_equal", operator.ne),  # as in Keras `==` asks whether it is the same object
+    ("and", "logical_and", torch.logical_and),
+    ("or", "logical_or", torch.logical_or),
+    ("xor", "logical_xor", torch.logical_xor),
+    ("invert", "logical_not", torch.logical_not),
 ):
     _operator(_name, _label, _fn)
 
@@ -242,9 +261,10 @@ def _filled(tensor, device, batch, axis, value):
     sizes = [(axis if i else batch) if n is None else n for i, n in enumerate(tensor.shape)]
     dtype = getattr(torch, tensor.dtype) if tensor.dtype != "string" else torch.int64
     new = torch.full(sizes, value, dtype=dtype, device=device)
-    if tensor._keras_mask is not None:
-        new._keras_mask = torch.ones(sizes[:2], dtype=torch.bool, device=device)
-    return new.as_subclass(ShapeTensor) if device == "meta" else new
+    new = new.as_subclass(ShapeTensor) if device == "meta" else new
+    if tensor._mask_spec is not None:
+        new._keras_mask = _filled(tensor._mask_spec, device, batch, axis, 1)
+    return new
 
 
 def _run(fn, args, kwargs, *sizes):
@@ -287,7 +307,10 @@ def _spec(a, b):
     if not isinstance(a, torch.Tensor):
         return a
     shape = tuple(m if m == n else None for m, n in zip(a.shape, b.shape, strict=True))
-    return KerasTensor(shape, dtype_name(a.dtype))
+    spec = KerasTensor(shape, dtype_name(a.dtype))
+    if hasattr(a, "_keras_mask"):
+        spec._mask_spec = _spec(a._keras_mask, b._keras_mask)
+    return spec
 
 
 # ---- plans ------------------------------------------------------------------------------------

@@ -329,11 +329,12 @@ def weight_maker():
 def is_ours(config):
     """Whether a config means a class of Keras, and not one that the user has registered.
 
-    A class of one's own may be called `Dense`, too: it has a name of its own, `package>Dense`.
+    A class of one's own may be called `Dense`, too: it has a registered name (`package>Dense`,
+    or `Dense` where nobody registered it).
     """
     module, registered = config.get("module"), config.get("registered_name")
     if module is None:
-        return registered is None or registered == config.get("class_name")
+        return registered is None
     ours = str(module).split(".")[0] in ("keras", "lightkeras")
     if ours and registered not in (None, config.get("class_name")):
         raise ValueError(
@@ -410,8 +411,9 @@ class Table:
         if not isinstance(config, dict):
             return self.get(config, custom_objects)
         name = config.get("class_name")
-        if name == "function":  # a plain function is stored under its registered name
-            return self.find(config.get("config"), custom_objects)
+        if name == "function":  # one's own function is stored under its registered name
+            stored = config.get("config")
+            return lookup_custom(stored, None, custom_objects) or self.find(stored)
         if name == "__lambda__":
             from lightkeras.saving import _code
 

@@ -92,6 +92,7 @@ class Layer(Weighted, metaclass=Configurable):
     )
     _proof = "_rows"
     _builds_by_running = True  # build() is the default one: it runs call() without numbers
+    supports_masking = False  # True in a class that has a compute_mask() of its own
     _makes_mask = False  # compute_mask() gives one even where the input has none
     # (place, name) of those arguments of call() that have a mask of their own
     _masked_names: tuple[tuple[int, str], ...] = ()
@@ -117,9 +118,11 @@ class Layer(Weighted, metaclass=Configurable):
         # Our own layers read self.training; a user's call() is handed the flag.
         cls._takes_training = "training" in names and users
         cls._takes_mask = "mask" in names
+        cls._unpacks_masks = users and cls._takes_mask
         cls._masked_names = tuple((i, n) for i, n in enumerate(names) if f"{n}_mask" in names)
         if "compute_mask" in own and users:
             cls._makes_mask = True
+            cls.supports_masking = own.get("supports_masking", True)
         if "build" in own:
             cls.build = _building(own["build"])
             cls._builds_by_running = own.get("_builds_by_running", False)
@@ -157,7 +160,6 @@ class Layer(Weighted, metaclass=Configurable):
         state["_remat"] = _remat.current()
         state["built"] = False
         state["autocast"] = autocast
-        state["supports_masking"] = False
         state["dtype_policy"] = dtype_policies.get(dtype)
         state["_dtype_in"] = torch_dtype(self.dtype_policy.compute_dtype)
         state["activity_regularizer"] = regularizers.get(activity_regularizer)
@@ -202,7 +204,8 @@ class Layer(Weighted, metaclass=Configurable):
             self._settle()
         args = map_structure(self._prepared, args)
         kwargs = {
-            k: v if "mask" in k else map_structure(self._prepared, v) for k, v in kwargs.items()
+            k: map_structure(self._as_mask if "mask" in k else self._prepared, v)
+            for k, v in kwargs.items()
         }
         if any(type(leaf) is ShapeTensor for leaf in leaves):
             return self._shape_call(args, kwargs)
@@ -242,6 +245,9 @@ class Layer(Weighted, metaclass=Configurable):
             new._keras_mask = leaf._keras_mask
         return new
 
+    def _as_mask(self, leaf):
+        return torch.as_tensor(leaf, device=device_of(self)) if type(leaf) is np.ndarray else leaf
+
     def _masked_call(self, args, kwargs):
         first = args[0] if args else next(iter(kwargs.values()), None)
         mask = given = kwargs.get("mask")
@@ -251,11 +257,14 @@ class Layer(Weighted, metaclass=Configurable):
         # As in Keras a mask that an input carries counts where that is the only input: an LSTM that
         # is also given tensors as its initial state sees none.
         if self._takes_mask and mask is not None and (given is not None or _alone(args, kwargs)):
-            if isinstance(mask, (list, tuple)):
-                seen = [None if is_beside(m) else m for m in mask]
-                kwargs["mask"] = seen if any(m is not None for m in seen) else None
+            if isinstance(mask, (list, tuple, dict)):
+                seen = map_structure(lambda m: None if is_beside(m) else m, mask)
+                kwargs["mask"] = seen if any(m is not None for m in flatten(seen)) else None
             else:
                 kwargs["mask"] = mask = mask.view_as(mask) if is_beside(mask) else mask
+        if self._unpacks_masks and kwargs.get("mask") is None and _alone(args, kwargs):
+            # A user's `a_mask, b_mask = mask` is to work where no input has one, too.
+            kwargs["mask"] = map_structure(lambda leaf: None, first)
         if self._masked_names:
             self._give_masks(args, kwargs)
         if self._takes_training and "training" not in kwargs:
@@ -348,8 +357,18 @@ class Layer(Weighted, metaclass=Configurable):
             first = args[0]
             shapes = self.compute_output_shape(map_structure(lambda t: t.shape, first))
             dtype = self.dtype_policy.compute_dtype
-            return shapes_to_specs(shapes, dtype)
+            specs = shapes_to_specs(shapes, dtype)
+            self._foresee_masks(first, specs)
+            return specs
         return output_spec(self, args, kwargs)
+
+    def _foresee_masks(self, inputs, specs):
+        """Tell the symbolic outputs of the masks that `compute_mask` will give them."""
+        masked = any(t._mask_spec is not None for t in flatten(inputs))
+        if self.supports_masking and (masked or self._makes_mask):
+            masks = output_spec(lambda x: self.compute_mask(x, mask_of(x)), (inputs,), {})
+            for spec, mask in zip(flatten(specs), flatten(masks), strict=False):
+                spec._mask_spec = mask
 
     def compute_output_shape(self, input_shape):
         """Shape of the output for the shape of the input; None stands for unknown axes."""

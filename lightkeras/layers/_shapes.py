@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lightkeras._config import warn_old
 from lightkeras._graph import KerasTensor
+from lightkeras._tree import flatten, map_structure
 
 __all__ = [
     "as_shape",
@@ -60,10 +61,10 @@ def shapes_to_specs(shapes, dtype):
 
 
 def mask_of(value):
-    """Mask of an input, a list of masks for a list of inputs, None where there is none."""
-    if isinstance(value, (list, tuple)):
-        masks = [mask_of(v) for v in value]
-        return masks if any(m is not None for m in masks) else None
+    """Mask of an input, a tree of masks for a tree of inputs, None where there is none."""
+    if isinstance(value, (list, tuple, dict)):
+        masks = map_structure(lambda t: getattr(t, "_keras_mask", None), value)
+        return masks if any(m is not None for m in flatten(masks)) else None
     return getattr(value, "_keras_mask", None)
 
 

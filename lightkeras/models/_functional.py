@@ -302,8 +302,8 @@ def _own_input(tensor):
 def _copy(leaf):
     if not is_keras_tensor(leaf):
         return leaf
-    new = KerasTensor(leaf.shape, leaf.dtype)
-    new._keras_mask = leaf._keras_mask
+    new, mask = KerasTensor(leaf.shape, leaf.dtype), leaf._mask_spec
+    new._mask_spec = None if mask is None else KerasTensor(mask.shape, mask.dtype)
     return new
 
 

@@ -1,0 +1,261 @@
+"""What scripts do with parts of their own: masks, operators, names; each in Keras and here."""
+
+import numpy as np
+import pytest
+from _beside import beside, seeded, weights_of
+
+import lightkeras as lk
+
+RNG = np.random.RandomState(0)
+IDS = RNG.randint(0, 9, (6, 5))
+IDS[:, 3:] = 0
+TARGETS = RNG.rand(6, 4).astype("float32")
+X, Y = RNG.rand(12, 4).astype("float32"), RNG.rand(12, 3).astype("float32")
+PROGRAMS = []
+
+
+def program(function):
+    PROGRAMS.append(function)
+    return function
+
+
+@pytest.mark.parametrize("run", PROGRAMS, ids=[f.__name__ for f in PROGRAMS])
+@pytest.mark.filterwarnings("ignore")
+def test_gives_what_keras_gives(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    beside(run)
+
+
+# ---- masks --------------------------------------------------------------------------------------
+
+
+def positions(k):
+    """A layer whose compute_mask() alone says that it makes masks."""
+
+    class Positions(k.layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.words, self.places = k.layers.Embedding(9, 4), k.layers.Embedding(5, 4)
+
+        def call(self, inputs):
+            places = k.ops.arange(0, k.ops.shape(inputs)[-1], 1)
+            return self.words(inputs) + self.places(places)
+
+        def compute_mask(self, inputs, mask=None):
+            return k.ops.not_equal(inputs, 0)
+
+    return Positions()
+
+
+def mean_of(k, **members):
+    """A layer that cannot do without its mask."""
+
+    def call(self, inputs, mask=None):
+        weights = k.ops.expand_dims(k.ops.cast(mask, inputs.dtype), -1)
+        return k.ops.sum(inputs * weights, 1) / k.ops.sum(weights, 1)
+
+    return type("MeanOf", (k.layers.Layer,), {"call": call, **members})()
+
+
+def with_words(k, after, embedded=None):
+    entry = k.Input((5,), dtype="int32")
+    words = embedded or k.layers.Embedding(9, 4, mask_zero=True)
+    model = seeded(k.Model(entry, after(words(entry))))
+    model.compile("sgd", "mse")
+    return model.evaluate(IDS, TARGETS, verbose=0), model.predict(IDS, verbose=0)
+
+
+@program
+def a_mask_of_ones_own(k):
+    pooled = with_words(k, lambda x: k.layers.GlobalAveragePooling1D()(x), positions(k))
+    attended = with_words(
+        k,
+        lambda x: k.layers.GlobalAveragePooling1D()(
+            k.layers.MultiHeadAttention(2, 2)(x, x, use_causal_mask=True)
+        ),
+        positions(k),
+    )
+    layer = positions(k)
+    return pooled, attended, layer.supports_masking
+
+
+@program
+def a_mask_as_an_attribute_of_the_class(k):
+    double = type("Double", (k.layers.Layer,), {"call": lambda self, x: x * 2})
+    double.supports_masking = True
+    return with_words(k, lambda x: k.layers.GlobalAveragePooling1D()(double()(x)))
+
+
+@program
+def a_layer_that_needs_its_mask(k):
+    ways = {
+        "at once": lambda x: x,
+        "LSTM": k.layers.LSTM(4, return_sequences=True),
+        "Dropout": k.layers.Dropout(0.5),
+        "TimeDistributed": k.layers.TimeDistributed(k.layers.Dense(4)),
+        "Masking": k.layers.Masking(0.0),
+    }
+    shape = {"compute_output_shape": lambda self, shape: (shape[0], shape[2])}
+    found = {name: with_words(k, lambda x, w=w: mean_of(k)(w(x))) for name, w in ways.items()}
+    found["shape"] = with_words(k, lambda x: mean_of(k, **shape)(x))
+    layers = [k.layers.Embedding(9, 4, mask_zero=True), k.layers.GRU(4, return_sequences=True)]
+    model = k.Sequential([*layers, mean_of(k), k.layers.Dense(2)])
+    model(IDS)
+    return found, seeded(model).predict(IDS, verbose=0)
+
+
+@program
+def masks_of_several_inputs(k):
+    def call(self, inputs, mask=None):
+        self.seen = [None if m is None else tuple(m.shape) for m in mask]
+        return inputs[0] + inputs[1]
+
+    kind = type("Both", (k.layers.Layer,), {"call": call, "supports_masking": True})
+    plain = k.layers.Embedding(9, 4)
+    found = []
+    for first, second in ((plain, plain), (plain, positions(k)), (positions(k), plain)):
+        entry, both = k.Input((5,)), kind()
+        merged = k.layers.GlobalAveragePooling1D()(both([first(entry), second(entry)]))
+        model = seeded(k.Model(entry, merged))
+        found += [model.predict(IDS, batch_size=6, verbose=0), both.seen]
+    return found
+
+
+@program
+def masks_by_name(k):
+    def call(self, inputs, mask=None):
+        weights = k.ops.expand_dims(k.ops.cast(mask["b"], "float32"), -1)
+        return inputs["a"] if mask["a"] is not None else inputs["b"] * weights
+
+    kind = type("Named", (k.layers.Layer,), {"call": call})
+    entry = k.Input((5,))
+    given = {"a": k.layers.Embedding(9, 4)(entry), "b": positions(k)(entry)}
+    return seeded(k.Model(entry, kind()(given))).predict(IDS, verbose=0)
+
+
+@program
+def a_mask_given_as_an_array(k):
+    return mean_of(k)(TARGETS[:, :, None] * np.ones(2), mask=TARGETS > 0.5)
+
+
+@program
+def a_mask_that_is_asked_for(k):
+    entry, words = k.Input((5,), dtype="int32"), k.layers.Embedding(9, 4, mask_zero=True)
+    x = words(entry)
+    y = k.layers.LSTM(3)(x, mask=words.compute_mask(entry))
+    known = k.ops.cast(x._keras_mask, "float32")
+    model = seeded(k.Model(entry, [y, k.ops.sum(x * known[..., None], 1), x._keras_mask]))
+    return model.predict(IDS, verbose=0), [t.shape for t in model.outputs]
+
+
+# ---- operators on symbolic tensors --------------------------------------------------------------
+
+
+@program
+def operators_in_a_graph(k):
+    a, b = k.Input((4,)), k.Input((4,))
+    outputs = {
+        "ne": a != 0.5,
+        "not the same": a != b,
+        "and": (a > 0.5) & (b > 0.5),
+        "or": (a > 0.5) | (b > 0.5),
+        "xor": (a > 0.5) ^ (b > 0.5),
+        "not": ~(a > 0.5),
+        "round": round(a),
+        "digits": round(a, 1),
+    }
+    model = k.Model([a, b], outputs)
+    same = [a == a, a == b, b in [a], a in {a}]
+    found = model.predict([X, X[::-1]], verbose=0)
+    return [found[name] for name in outputs], [t.dtype for t in model.outputs], same
+
+
+# ---- classes called as those of Keras -----------------------------------------------------------
+
+
+def namesakes(k):
+    """Classes of one's own with names that Keras has, too."""
+    own = {"__module__": "__main__"}
+
+    def norm(self, epsi=0.5, **kwargs):
+        super(kinds["LayerNormalization"], self).__init__(**kwargs)
+        self.epsi = epsi
+
+    def score(self, factor=1.0, **kwargs):
+        super(kinds["F1Score"], self).__init__(**kwargs)
+        self.factor, self.total = factor, self.add_weight(name="total", initializer="zeros")
+
+    def settings(name, *keys):
+        def get_config(self):
+            return {**super(kinds[name], self).get_config(), **{n: getattr(self, n) for n in keys}}
+
+        return get_config
+
+    kinds = {
+        "LayerNormalization": {
+            "__init__": norm,
+            "call": lambda self, x: x + self.epsi,
+            "get_config": settings("LayerNormalization", "epsi"),
+        },
+        "F1Score": {
+            "__init__": score,
+            "update_state": lambda self, y, p, sample_weight=None: self.total.assign_add(
+                k.ops.sum(p) * self.factor
+            ),
+            "result": lambda self: self.total,
+            "reset_state": lambda self: self.total.assign(0.0),
+            "get_config": settings("F1Score", "factor"),
+        },
+        "NonNeg": {"__call__": lambda self, w: k.ops.maximum(w, 0.3)},
+        "Adam": {},
+    }
+    bases = {
+        "LayerNormalization": k.layers.Layer,
+        "F1Score": k.metrics.Metric,
+        "NonNeg": k.constraints.Constraint,
+        "Adam": k.optimizers.SGD,
+    }
+    for name, members in kinds.items():
+        kinds[name] = type(name, (bases[name],), {**members, **own})
+    return kinds
+
+
+@program
+def namesakes_in_a_file(k):
+    own, entry = namesakes(k), k.Input((4,))
+    x = own["LayerNormalization"](0.25)(entry)
+    x = k.layers.Dense(3, kernel_constraint=own["NonNeg"]())(x)
+    model = seeded(k.Model(entry, x))
+    model.compile(own["Adam"](0.1), "mae", metrics=[own["F1Score"](2.0, name="f1")])
+    model.fit(X, Y, verbose=0, shuffle=False)
+    model.save("own.keras")
+    again = k.models.load_model("own.keras", custom_objects=own)
+    history = again.fit(X, Y, verbose=0, shuffle=False).history
+    kinds = [type(again.layers[1]), type(again.optimizer), type(again.layers[2].kernel_constraint)]
+    given = [own["LayerNormalization"], own["Adam"], own["NonNeg"]]
+    return history, weights_of(again), [a is b for a, b in zip(kinds, given, strict=True)]
+
+
+def test_functions_called_as_those_of_keras(tmp_path):
+    """Keras takes its own in place of them when it loads the file."""
+
+    def gelu(x):
+        return x * 2
+
+    def mse(y, y_pred):
+        return (y - y_pred).square().mean(-1) * 5
+
+    model = seeded(lk.Sequential([lk.Input((4,)), lk.layers.Dense(3, activation=gelu)]))
+    model.compile("sgd", mse, metrics=[mse])
+    model.save(tmp_path / "own.keras")
+    again = lk.models.load_model(tmp_path / "own.keras", custom_objects={"gelu": gelu, "mse": mse})
+    assert again.layers[-1].activation is gelu
+    assert again.evaluate(X, Y, verbose=0) == model.evaluate(X, Y, verbose=0)
+
+
+def test_a_namesake_that_is_not_given_is_asked_for(tmp_path):
+    model = lk.Sequential([lk.Input((4,)), namesakes(lk)["LayerNormalization"]()])
+    model.save(tmp_path / "own.keras")
+    with pytest.raises(lk.saving.LoadError) as error:
+        lk.models.load_model(tmp_path / "own.keras")
+    assert 'custom_objects={"LayerNormalization": LayerNormalization}' in str(error.value)
