@@ -247,3 +247,90 @@ def test_a_signal_to_the_script(strategy, number, again, launched_whole, tmp_pat
     assert done.returncode == 0, done.stderr
     for here, there in zip(left(tmp_path), launched_whole, strict=True):
         np.testing.assert_array_equal(here, there)
+
+
+# ---- while processes start ----------------------------------------------------------------------
+
+STARTS = """
+import os, signal, sys, time
+where, strategy, saves, does = sys.argv[1:]
+if os.environ.get("LOCAL_RANK", "0") != "0" or __name__ == "__mp_main__":
+    with open(f"{where}/pid.part", "w") as file:
+        file.write(str(os.getpid()))
+    os.replace(f"{where}/pid.part", f"{where}/pid")
+    exec(does)
+
+import numpy as np
+import lightkeras as lk
+
+if __name__ == "__main__":
+    x = np.ones((8, 2), "float32")
+    model = lk.Sequential([lk.Input((2,)), lk.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    given = {"resume": f"{where}/backup"} if saves == "saves" else {}
+    try:
+        model.fit(x, x[:, :1], verbose=0, accelerator="cpu", devices=2, strategy=strategy, **given)
+    finally:
+        print("all can be tidied up")
+"""
+
+
+def starts(folder, root, *words):
+    (folder / "train.py").write_text(STARTS)
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(folder / "train.py"), str(folder), *words]
+    said = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, env=environment, start_new_session=True, **said)
+
+
+def second_of(folder, script):
+    """The number of the second process, when it is there."""
+    until = time.monotonic() + 120
+    while not (folder / "pid").exists() and script.poll() is None and time.monotonic() < until:
+        time.sleep(0.01)
+    return int((folder / "pid").read_text())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks processes up in /proc")
+@pytest.mark.parametrize(
+    "strategy, number, all_at_once, saves",
+    [
+        ("ddp", INT, True, "saves"),
+        ("ddp", INT, True, "no"),
+        ("ddp", TERM, False, "no"),
+        ("ddp_spawn", INT, True, "saves"),
+        ("ddp_spawn", TERM, False, "no"),
+    ],
+)
+def test_a_signal_while_the_second_process_starts(
+    strategy, number, all_at_once, saves, tmp_path, root
+):
+    with starts(tmp_path, root, strategy, saves, "time.sleep(90)") as script:
+        second = second_of(tmp_path, script)
+        (os.killpg if all_at_once else os.kill)(script.pid, number)
+        said, wrong = script.communicate(timeout=30)
+    speaks = number == INT and saves == "no"  # as of one process alone
+    assert script.returncode == (-number if speaks else 128 + number), wrong
+    assert wrong.count("Traceback") == speaks and "lightning" not in wrong
+    assert said.count("all can be tidied up") == 1
+    assert ("there is no backup in" in said) == (saves == "saves")
+    assert not os.path.exists(f"/proc/{second}")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks processes up in /proc")
+@pytest.mark.parametrize(
+    "does, status, text",
+    [
+        ("raise OSError('no data here')", 1, "Process 1 of 2 ended with status 1 before it came"),
+        ("sys.exit()", 1, "Process 1 of 2 ended with status 0 before it came to fit()"),
+        ("os.kill(os.getpid(), signal.SIGTERM)", 143, ""),
+    ],
+    ids=["raises", "is through", "is told to end"],
+)
+def test_the_second_process_does_not_come_to_fit(does, status, text, tmp_path, root):
+    """The first would wait for it, until Lightning kills that with status 137."""
+    with starts(tmp_path, root, "ddp", "no", does) as script:
+        said, wrong = script.communicate(timeout=60)
+    assert script.returncode == status, wrong
+    assert text in wrong and ("OSError: no data here" in wrong) == ("OSError" in does)
+    assert said.count("all can be tidied up") == 1

@@ -27,13 +27,14 @@ from lightkeras._training._failures import (
     note_parent,
 )
 from lightkeras._training._fit import Fit, shown_steps
+from lightkeras._training._launching import launching
 from lightkeras._training._lightning import LightningModel
 from lightkeras._training._loaders import Listed
 from lightkeras._training._memory import memory_kept
 from lightkeras._training._quiet import quiet
 from lightkeras._training._returned import brought_back
 from lightkeras._training._sharded import check_flags
-from lightkeras._training._signals import in_main_thread, interruption, passed_on
+from lightkeras._training._signals import in_main_thread, interruption
 from lightkeras._tree import flatten
 from lightkeras.callbacks._base import callback_list, overrides
 from lightkeras.callbacks.backup import finished, is_ckpt, with_backup
@@ -250,8 +251,8 @@ def _run(trainer, module, model, group, ckpt):
         kept = memory_kept(trainer.strategy.root_device.type == "cpu")
         told = telling(module.train_batches, module.val_batches)
         named = naming_unused(trainer, model)
-        passed = passed_on(trainer, module.signals, module.restart is not None)
-        with ending_together(trainer), brought_back(module, trainer), kept, told, named, passed:
+        started = launching(trainer, module.signals, module.restart is not None)
+        with ending_together(trainer), brought_back(module, trainer), kept, told, named, started:
             trainer.fit(module, module.train_loader(), module.val_loader(), ckpt_path=ckpt)
     except SystemExit as error:
         group._abort()

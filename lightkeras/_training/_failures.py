@@ -19,12 +19,14 @@ import torch.distributed as dist
 from lightkeras._ranks import gather, rank, world
 
 __all__ = [
+    "disarm",
     "end_with_parent",
     "ending_together",
     "leave_at_exit",
     "let_others_speak",
     "naming_unused",
     "note_parent",
+    "started",
     "store",
 ]
 
@@ -35,7 +37,7 @@ _GRACE = 10.0  # seconds that processes have to notice by themselves that anothe
 
 
 _watches = False  # whether this process ends with its parent
-_started: list = []  # the processes that Lightning has started, by the first `fit`
+started: list = []  # the processes that Lightning has started, by the first `fit`
 
 
 @contextmanager
@@ -54,7 +56,7 @@ def ending_together(trainer=None):
         if world() == 1:
             raise
         atexit.unregister(_leave)  # it would wait for what does not come any more
-        _disarm()
+        disarm()
         lost = _is_lost_connection(error)
         if lost:
             reason = f"Process {rank()} of {world()} could not go on: {_first_error()}"
@@ -156,7 +158,7 @@ def _patient(thread, kill_if_gone):
     return look
 
 
-def _disarm():
+def disarm():
     """Keep Lightning's observer from killing this process before it has said why it ends."""
     for thread in _observers():
         thread._run = lambda: True
@@ -170,13 +172,13 @@ def _remember(trainer):
     """Note the processes that Lightning has started."""
     launcher = None if trainer is None else trainer.strategy.launcher
     found = getattr(launcher, "procs", None) or []
-    _started.extend(p for p in found if isinstance(p, subprocess.Popen) and p not in _started)
+    started.extend(p for p in found if isinstance(p, subprocess.Popen) and p not in started)
 
 
 def _end_children():
     """See to it that no process which Lightning has started stays behind."""
     until = time.monotonic() + _GRACE
-    for process in _started:
+    for process in started:
         with suppress(subprocess.TimeoutExpired):
             process.wait(max(until - time.monotonic(), 0.1))
             continue

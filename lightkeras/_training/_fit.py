@@ -211,6 +211,10 @@ class Fit(LightningModel):
 
     # ---- epochs -------------------------------------------------------------------------------
 
+    def configure_callbacks(self):
+        self.signals.meet()  # before the processes set up their connection
+        return []
+
     def configure_model(self):
         # Where Lightning itself loads checkpoints: the processes are there, nothing has begun.
         if self.restart is not None:
@@ -229,6 +233,7 @@ class Fit(LightningModel):
     @on_whole_weights
     def on_fit_start(self):
         device = self.device
+        self.signals.listen_soon()
         write_whole(self.trainer)
         for callback in self.group.callbacks:
             if isinstance(callback, ModelCheckpoint):
@@ -425,6 +430,7 @@ class Fit(LightningModel):
         shared, copied = state
         super().__setstate__({**pickle.loads(copied), **shared})
         self.signals.fit = self
+        self.signals.default()
         if self.restart is not None:
             self.restart.fit = self
         self.__dict__["quiet"] = quiet()  # nobody has quieted this process yet

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
-from torch.multiprocessing.spawn import ProcessExitedException
 
 from lightkeras._ranks import is_chief, world
 from lightkeras._training._failures import store
 
-__all__ = ["Signals", "in_main_thread", "interruption", "passed_on"]
+__all__ = ["NUMBERS", "TWICE", "Signals", "hold_back", "in_main_thread", "interruption"]
+
+NUMBERS = (signal.SIGINT, signal.SIGTERM)
+TWICE = 1.0  # seconds in which launchers may pass on a signal that has come already
 
 _ASK = 1.0  # seconds between two questions of several processes whether one was told to end
-_TWICE = 1.0  # seconds in which launchers may pass on a signal that has come already
 _KEY = "lightkeras/told"
 
 
@@ -34,40 +34,82 @@ class Signals:
     Attributes:
         told: The number of the signal, of this process or, once agreed on, of all; 0 if none.
         at_once: Whether a signal ends this process where it stands, not after the step.
+        meet: Called in every process, before they set up their connection.
     """
 
     def __init__(self, fit):
         self.fit, self.told = fit, 0
         self.at_once = False
-        self._since = 0.0
+        self.since = 0.0
         self.users = {}  # {number: handler} from before `fit`
+        self.meet = _nothing
         self._validates = False
         self._asked, self._ask = time.monotonic(), 1
 
     def __getstate__(self):
-        return {**self.__dict__, "fit": None, "users": {}}  # a handler may be anything
+        return {**self.__dict__, "fit": None, "users": {}, "meet": _nothing}  # may be anything
+
+    def note(self):
+        """What comes before training begins is kept for then, and does not end this process."""
+        for number in NUMBERS:
+            signal.signal(number, self._on_signal)
+        hold_back(False)
+
+    def default(self):
+        """A signal ends this process at once, until it listens: the one that waits for it asks."""
+        for number in NUMBERS:
+            signal.signal(number, signal.SIG_DFL)
+        hold_back(False)
+
+    def listen_soon(self):
+        """Listen as soon as Lightning has put its own handlers in their places."""
+        connector = self.fit.trainer._signal_connector
+        register = connector.register_signal_handlers
+
+        def registered():
+            del connector.register_signal_handlers
+            register()
+            self._take_over()
+
+        connector.register_signal_handlers = registered
 
     def listen(self):
-        """Take over the signals, after Lightning did."""
+        """Before the first step: from now on there is something to save."""
+        self._take_over()
+        if self.fit.returns is not None and is_chief():
+            self._mark().touch()
+
+    def is_listening(self):
+        """Whether the processes that end with `fit` have come to `listen`."""
+        return self._mark().exists()
+
+    def _mark(self):
+        return Path(f"{self.fit.returns}-listens")
+
+    def _take_over(self):
         if not in_main_thread() or (world() == 1 and self.fit.restart is None):
             return  # there Lightning's own is enough
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in NUMBERS:
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number, frame):
         now, told = time.monotonic(), self.told
-        if told and number == signal.SIGINT and now - self._since > _TWICE:
+        if told and number == signal.SIGINT and now - self.since > TWICE:
             raise KeyboardInterrupt  # somebody does not want to wait
-        self.told, self._since = number, self._since if told else now
-        users = self.users.get(number)
-        if callable(users) and users is not signal.default_int_handler:
-            users(number, frame)
+        self.told, self.since = number, self.since if told else now
+        self.call_users(number, frame)
         if world() > 1:
             self._tell()
-        else:
+        elif self.fit.restart is not None:
             self.fit.restart.due = 0
         if self.at_once:
             self.end_if(number)
+
+    def call_users(self, number, frame):
+        """Call the handler that the script had set before `fit`."""
+        users = self.users.get(number)
+        if callable(users) and users is not signal.default_int_handler:
+            users(number, frame)
 
     def end_if(self, told):
         """End this process where it was told to."""
@@ -141,56 +183,21 @@ class Signals:
         self.end_if(told)
 
 
+def _nothing():
+    """There is nobody to wait for."""
+
+
+def hold_back(holds):
+    """Whether Ctrl-C waits; so it does in processes that are started meanwhile."""
+    if hasattr(signal, "pthread_sigmask"):
+        how = signal.SIG_BLOCK if holds else signal.SIG_UNBLOCK
+        signal.pthread_sigmask(how, {signal.SIGINT})
+
+
 def in_main_thread():
     return threading.current_thread() is threading.main_thread()
-
-
-def _is_launched(trainer):
-    """Whether `fit` runs in processes that end with it."""
-    return isinstance(trainer.strategy.launcher, _MultiProcessingLauncher)
 
 
 def interruption():
     """What Ctrl-C raises from `fit`: the first of several processes speaks for all."""
     return KeyboardInterrupt() if is_chief() else SystemExit(128 + signal.SIGINT)
-
-
-@contextmanager
-def passed_on(trainer, signals, restarts):
-    """Around `trainer.fit`: where it runs in processes of its own, signals to this one are theirs.
-
-    Args:
-        signals: The `Signals` of this process.
-        restarts: Whether the training can be started again, and has something to save.
-    """
-    if not _is_launched(trainer) or not in_main_thread():
-        yield
-        return
-    launcher, here = trainer.strategy.launcher, os.getpid()
-
-    def on_signal(number, _):
-        if os.getpid() != here:  # one of those processes, which does not listen yet
-            raise SystemExit(128 + number)
-        since = time.monotonic()
-        if signals.told and since - signals._since > _TWICE:
-            launcher.kill(signal.SIGKILL)
-        if signals.told:
-            return
-        signals.told, signals._since = number, since
-        launcher.kill(number)
-        for process in launcher.procs:
-            process.join()
-        ended = [process.exitcode for process in launcher.procs]
-        if number == signal.SIGINT and not restarts:
-            raise KeyboardInterrupt
-        signals.told = number if 128 + number in ended else 0
-        raise SystemExit(128 + number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
-    try:
-        yield
-    except ProcessExitedException as error:  # one of them was told, and then all have ended
-        told = error.exit_code - 128
-        signals.end_if(told if told in (signal.SIGINT, signal.SIGTERM) else 0)
-        raise
