@@ -190,6 +190,35 @@ def test_function(fn, cls, options, inputs, shape):
     assert_same(both(lambda m: partial(getattr(m, fn), **options), *inputs(shape)))
 
 
+AFTER = {
+    "softmax": lambda p: p,
+    "view": lambda p: p.view(p.shape),
+    "times 0.3": lambda p: p * 0.3,
+    "plus 0.1": lambda p: p + 0.1,
+}
+
+
+@pytest.mark.parametrize("after", AFTER)
+@pytest.mark.parametrize("along", [-1, 0, 1, 2])
+@pytest.mark.parametrize(
+    "name, axis", [("categorical", a) for a in (-1, 0, 1, 2)] + [("sparse", -1)]
+)
+def test_of_what_a_softmax_gives(name, axis, along, after):
+    """It need not be divided by its sum, unless that is along another axis or changed since."""
+    z = 4 * rng(1).normal(size=(ROWS, CLASSES, CLASSES)).astype("float32")
+    z[0, 0, 0], z[1, 1, 1] = 40.0, -40.0  # where Keras cuts off
+    y = np.eye(CLASSES, dtype="float32")[rng(2).integers(CLASSES, size=(ROWS, CLASSES))]
+    options = {"axis": axis}
+    if name == "sparse":
+        y, name = y.argmax(-1), "sparse_categorical"
+
+    def build(module):
+        fn = getattr(module, f"{name}_crossentropy")
+        return lambda y, z: fn(y, AFTER[after](torch.softmax(z, along)), **options)
+
+    assert_same(both(build, y, z))
+
+
 REDUCTIONS = ["sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None]
 
 
