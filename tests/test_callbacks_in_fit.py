@@ -161,6 +161,89 @@ def a_rate_set_by_hand(k):
     return outcome(model, model.fit(X, Y, callbacks=Halving(), **HOW))
 
 
+def shared_out(k, **first):
+    """A classifier whose biases have an optimizer of their own."""
+    rest = k.optimizers.SGD(2.0, **first)
+    shares = k.optimizers.OptimizerMap(rest, {".*bias": k.optimizers.Adam(0.05)})
+    return classifier(k, optimizer=k.optimizers.MultiOptimizer(shares))
+
+
+@program
+def a_plateau_of_several_optimizers(k):
+    model = shared_out(k)
+    plateau = k.callbacks.ReduceLROnPlateau(patience=0, min_delta=10, cooldown=1, min_lr=0.02)
+    return outcome(model, model.fit(X, Y, callbacks=[plateau], **HOW))
+
+
+@program
+def a_scheduler_of_several_optimizers(k):
+    model = shared_out(k)
+    rate = k.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.9 if epoch > 2 else rate)
+    return outcome(model, model.fit(X, Y, callbacks=[rate], **HOW))
+
+
+@program
+def averages_of_one_of_several_optimizers(k):
+    model, seen = shared_out(k, use_ema=True, ema_momentum=0.7), []
+    note = k.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(
+        model.get_weights()))  # fmt: skip
+    swap = k.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    return [*outcome(model, model.fit(X, Y, callbacks=[swap, note], **HOW)), seen]
+
+
+def test_rates_of_several_optimizers_are_said_by_name(capsys):
+    lk.utils.clear_session(free_memory=False)
+    model = shared_out(lk)
+    rate = lk.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2, verbose=1)
+    stop = lk.callbacks.EarlyStopping("learning_rate_adam", mode="max")
+    model.fit(X, Y, callbacks=[rate, stop], **{**HOW, "epochs": 1})
+    said = capsys.readouterr().out.splitlines()
+    assert said == [f"Epoch 1: LearningRateScheduler sets the learning rate of {which}"
+                    for which in ("adam to 0.025", "sgd to 1.0")]  # fmt: skip
+    with pytest.raises(ValueError, match=r"got the optimizer MultiOptimizer.*Type Adam\(use_ema"):
+        model.fit(X, Y, callbacks=[lk.callbacks.SwapEMAWeights()], **HOW)
+    slow = lk.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
+    shares = lk.optimizers.OptimizerMap(lk.optimizers.SGD(slow), {".*bias": lk.optimizers.SGD()})
+    model = classifier(lk, optimizer=lk.optimizers.MultiOptimizer(shares))
+    with pytest.raises(ValueError, match="that of SGD follows a ExponentialDecay"):
+        model.fit(X, Y, callbacks=[rate], **HOW)
+
+
+@program
+def what_callbacks_add_to_logs(k):
+    """It is heard by those behind them at that moment, and not later."""
+    seen = []
+    adds = k.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: logs.update(mine=1.0),
+        on_train_batch_end=lambda batch, logs: logs.update(mine=1.0),
+        on_test_end=lambda logs: logs.update(mine=1.0),
+    )
+    hooks = ("on_train_batch_end", "on_test_end", "on_epoch_end", "on_train_end")
+
+    def note(hook):
+        return lambda *where, logs=None: seen.append([hook, sorted(logs or where[-1])])
+
+    notes = k.callbacks.LambdaCallback(**{hook: note(hook) for hook in hooks})
+    model, rate = classifier(k), k.callbacks.LearningRateScheduler(lambda epoch: 0.1)
+    callbacks = [adds, rate, notes]
+    history = model.fit(X, Y, callbacks=callbacks, **{**HOW, "epochs": 2})
+    values = model.evaluate(*VAL, callbacks=callbacks, return_dict=True, verbose=0)
+    return [*outcome(model, history), values, seen]
+
+
+def test_params_are_told_once():
+    told = []
+
+    class Notes(lk.callbacks.Callback):
+        def set_params(self, params):
+            told.append(dict(params))
+
+    classifier(lk).fit(X, Y, callbacks=[Notes()], **{**HOW, "epochs": 2})
+    classifier(lk).fit(X, Y, callbacks=[Notes()], limit_train_batches=2, **{**HOW, "epochs": 1})
+    params = {"epochs": 2, "steps": 6, "verbose": 0}
+    assert told == [params, {**params, "epochs": 1}, {**params, "epochs": 1, "steps": 2}]
+
+
 # ---- what callbacks do with the model ---------------------------------------------------------
 
 

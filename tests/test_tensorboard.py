@@ -333,3 +333,51 @@ def test_a_training_with_all_of_it(tmp_path):
     assert train.Tags()["images"] and "keras" in train.Tags()["tensors"]
     assert list((tmp_path / "train").glob("*.pt.trace.json"))
     assert np.loadtxt(tmp_path / "train" / "emb.tsv").shape == (20, 5)
+
+
+def test_batches_and_speed_go_on_after_a_restart(tmp_path):
+    import lightkeras as lk
+
+    x = np.random.RandomState(0).rand(40, 4).astype("float32")
+    lives = [7, 99]  # batches that a run comes through
+
+    def run():
+        left = lives.pop(0)
+
+        def count(batch, logs):
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
+
+        model = lk.Sequential([lk.Input((4,)), lk.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        board = TensorBoard(tmp_path / "logs", update_freq=1, write_steps_per_second=True)
+        backup = lk.callbacks.BackupAndRestore(tmp_path / "backup", save_freq=6)
+        dies = lk.callbacks.LambdaCallback(on_train_batch_end=count)
+        model.fit(x, x[:, :1], epochs=3, batch_size=10, verbose=0,
+                  callbacks=[backup, board, dies])  # fmt: skip
+        return model
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert run().optimizer.iterations == 12
+    assert [step for step, _ in scalars(tmp_path / "logs/train", "batch_loss")] == [
+        *range(1, 8), *range(7, 13)  # the seventh batch was taken twice
+    ]  # fmt: skip
+    assert [step for step, _ in scalars(tmp_path / "logs/train", "epoch_loss")] == [0, 1, 2]
+
+
+def test_rates_of_several_optimizers(tmp_path):
+    import lightkeras as lk
+
+    lk.utils.clear_session(free_memory=False)
+    x = np.ones((4, 2), "float32")
+    model = lk.Sequential([lk.Input((2,)), lk.layers.Dense(1)])
+    shares = lk.optimizers.OptimizerMap(
+        lk.optimizers.SGD(0.5), {".*bias": lk.optimizers.Adam(0.25)}
+    )
+    model.compile(lk.optimizers.MultiOptimizer(shares), "mse")
+    model.fit(x, x[:, :1], callbacks=[TensorBoard(tmp_path)], verbose=0)
+    for name, rate in (("sgd", 0.5), ("adam", 0.25)):
+        assert scalars(tmp_path / "train", f"epoch_learning_rate_{name}") == [(0, rate)]

@@ -129,7 +129,8 @@ def fit(
         trainer.num_sanity_val_steps = 0
         steps = _limited(train, trainer)
         limit = trainer.overfit_batches or trainer.limit_train_batches
-        group.set_params({**group.params, "steps": shown_steps(steps, limit)})
+        if shown_steps(steps, limit) != group.params["steps"]:
+            group.set_params({**group.params, "steps": shown_steps(steps, limit)})
         chunk = _steps_at_a_time(model, train, trainer, flags)
         _say_plain(model, chunk)
         module = Fit(model, train, val, group, trainer, chunk)

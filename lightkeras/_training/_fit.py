@@ -307,10 +307,10 @@ class Fit(LightningModel):
         self.train_batches.end()
         if self.parts is not None:
             self.parts.same_buffers()
+        self.__dict__["last_logs"] = dict(logs)  # as Keras has them, without what callbacks add
         self.__dict__["epoch_logs"] = logs
         self.group.on_epoch_end(self.current_epoch, logs)
         self._follow()
-        self.__dict__["last_logs"] = logs
         # Of the others they have heard when validation ended.
         self._tell({name: value for name, value in logs.items() if name not in self.val_logs})
         scheduler = self.lr_schedulers()

@@ -14,25 +14,59 @@ from lightkeras.callbacks._monitor import _Monitor
 __all__ = ["LearningRateScheduler", "ReduceLROnPlateau"]
 
 
-def rate_of(optimizer):
-    """The learning rate that the next step takes."""
+def rates_of(optimizer):
+    """{name in logs: learning rate that the next step takes}."""
+    return {name: _rate(one) for name, one in _with_rates(optimizer).items()}
+
+
+def _with_rates(optimizer):
+    """{name of its rate in logs: optimizer}: itself, or those of a MultiOptimizer."""
+    inner = getattr(optimizer, "optimizers", None)
+    if inner is None:
+        return {"learning_rate": optimizer}
+    return {f"learning_rate_{one.name}": one for one in inner}
+
+
+def _rate(optimizer):
     if hasattr(optimizer, "learning_rate"):
         return float(optimizer.learning_rate)
     return float(optimizer.param_groups[0]["lr"])  # one of torch's own
 
 
 def _set_rate(optimizer, rate):
-    if hasattr(optimizer, "learning_rate") or hasattr(optimizer, "optimizers"):  # these refuse
+    if hasattr(optimizer, "learning_rate"):
         optimizer.learning_rate = rate
         return
     for group in optimizer.param_groups:
         group["lr"] = rate
 
 
-def _refuse_schedule(callback):
+class _SetsRates(Callback):
+    """What callbacks have in common that set learning rates."""
+
+    verbose: int
+
+    @property
+    def _adds(self):  # type: ignore[override]
+        return tuple(_with_rates(self.model.optimizer))
+
+    def _validate(self, has_validation, names):
+        super()._validate(has_validation, names)
+        for optimizer in _with_rates(self.model.optimizer).values():
+            _refuse_schedule(self, optimizer)
+
+    def _set(self, name, optimizer, rate, epoch):
+        _set_rate(optimizer, rate)
+        if self.verbose > 0:
+            kind, which = type(self).__name__, name.removeprefix("learning_rate_")
+            which = "" if which == name else f" of {which}"
+            self._say(f"Epoch {epoch + 1}: {kind} sets the learning rate{which} to {rate}")
+
+
+def _refuse_schedule(callback, optimizer):
     from lightkeras.optimizers.schedules import LearningRateSchedule
 
-    name, optimizer = type(callback).__name__, callback.model.optimizer
+    name = type(callback).__name__
     if isinstance(getattr(optimizer, "_source", None), LearningRateSchedule):
         raise ValueError(
             f"{name} sets the learning rate, but that of {type(optimizer).__name__} follows a "
@@ -41,7 +75,7 @@ def _refuse_schedule(callback):
         )
 
 
-class LearningRateScheduler(Callback):
+class LearningRateScheduler(_SetsRates):
     """Asks a function for the learning rate of every epoch.
 
     Args:
@@ -58,8 +92,6 @@ class LearningRateScheduler(Callback):
     0.25
     """
 
-    _adds = ("learning_rate",)
-
     def __init__(self, schedule, verbose=0):
         if not callable(schedule):
             raise TypeError(
@@ -68,21 +100,16 @@ class LearningRateScheduler(Callback):
             )
         self.schedule = schedule
         self.verbose = verbose
-        self._with_rate = _takes_two(schedule)
-
-    def _validate(self, has_validation, names):
-        _refuse_schedule(self)
+        self._takes_rate = _takes_two(schedule)
 
     def on_epoch_begin(self, epoch, logs=None):
-        arguments = (epoch, rate_of(self.model.optimizer)) if self._with_rate else (epoch,)
-        rate = _checked_rate(self.schedule(*arguments))
-        _set_rate(self.model.optimizer, rate)
-        if self.verbose > 0:
-            self._say(f"Epoch {epoch + 1}: LearningRateScheduler sets the learning rate to {rate}")
+        for name, optimizer in _with_rates(self.model.optimizer).items():
+            arguments = (epoch, _rate(optimizer)) if self._takes_rate else (epoch,)
+            self._set(name, optimizer, _checked_rate(self.schedule(*arguments)), epoch)
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:
-            logs["learning_rate"] = rate_of(self.model.optimizer)
+            logs.update(rates_of(self.model.optimizer))
 
 
 def _takes_two(schedule):
@@ -111,7 +138,7 @@ def _checked_rate(rate):
     return float(rate)
 
 
-class ReduceLROnPlateau(_Monitor):
+class ReduceLROnPlateau(_SetsRates, _Monitor):
     """Lower the learning rate when a value has not become better for some epochs.
 
     Args:
@@ -132,8 +159,6 @@ class ReduceLROnPlateau(_Monitor):
     >>> ReduceLROnPlateau("loss", factor=0.5).factor
     0.5
     """
-
-    _adds = ("learning_rate",)
 
     def __init__(
         self,
@@ -164,10 +189,6 @@ class ReduceLROnPlateau(_Monitor):
         self.wait = 0
         self.cooldown_counter = 0
 
-    def _validate(self, has_validation, names):
-        super()._validate(has_validation, names)
-        _refuse_schedule(self)
-
     _kept = ("best", "wait", "cooldown_counter")
 
     def in_cooldown(self):
@@ -180,7 +201,7 @@ class ReduceLROnPlateau(_Monitor):
     def on_epoch_end(self, epoch, logs=None):
         logs = {} if logs is None else logs
         current = self._value(logs)
-        logs["learning_rate"] = rate_of(self.model.optimizer)
+        logs.update(rates_of(self.model.optimizer))
         if current is None:
             self._warn_missing(logs)
             return
@@ -197,11 +218,11 @@ class ReduceLROnPlateau(_Monitor):
                 self.wait = 0
 
     def _reduce(self, epoch):
-        old = rate_of(self.model.optimizer)
-        if np.float32(old) <= np.float32(self.min_lr):  # optimizers may keep it in float32
-            return False
-        new = max(old * self.factor, self.min_lr)
-        _set_rate(self.model.optimizer, new)
-        if self.verbose > 0:
-            self._say(f"Epoch {epoch + 1}: ReduceLROnPlateau sets the learning rate to {new}")
-        return True
+        """Lower the rates; whether there was one that can be lowered."""
+        reduced = False
+        for name, optimizer in _with_rates(self.model.optimizer).items():
+            old = _rate(optimizer)
+            if np.float32(old) > np.float32(self.min_lr):  # optimizers may keep it in float32
+                reduced = True
+                self._set(name, optimizer, max(old * self.factor, self.min_lr), epoch)
+        return reduced

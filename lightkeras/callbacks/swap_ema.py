@@ -35,10 +35,11 @@ class SwapEMAWeights(Callback):
     def _validate(self, has_validation, names):
         optimizer = self.model.optimizer
         if not getattr(optimizer, "use_ema", False):
+            inner = getattr(optimizer, "_inner", None) or [optimizer]  # which make the steps
             raise ValueError(
                 f"SwapEMAWeights got the optimizer {type(optimizer).__name__}, which keeps no "
                 "moving average of the weights. It needs one that does. Type "
-                f"{type(optimizer).__name__}(use_ema=True)."
+                f"{type(inner[0]).__name__}(use_ema=True)."
             )
 
     def _put_averages(self):
@@ -81,10 +82,7 @@ class SwapEMAWeights(Callback):
         return {"aside": self._aside}
 
     def load_state_dict(self, state_dict):
-        aside, parameters = state_dict["aside"], self.model.optimizer._params
-        if aside is not None:
-            aside = [t.to(p.device) for t, p in zip(aside, parameters, strict=True)]
-        self._aside = aside
+        self._aside = state_dict["aside"]  # on a CPU perhaps; they are copied once
 
     def _abort(self):
         self._put_weights()

@@ -12,7 +12,7 @@ import numpy as np
 from lightkeras._ranks import is_chief
 from lightkeras._registry import did_you_mean, unknown
 from lightkeras.callbacks._base import Callback
-from lightkeras.callbacks.learning_rate import rate_of
+from lightkeras.callbacks.learning_rate import rates_of
 
 __all__ = ["TensorBoard"]
 
@@ -128,6 +128,18 @@ class TensorBoard(Callback):
     def _abort(self):
         self._close()
 
+    def state_dict(self):
+        return {"batch": self._batch}
+
+    def load_state_dict(self, state_dict):
+        self._batch = state_dict["batch"]
+        self._start_clock()
+
+    def _start_clock(self):
+        """Speed is that of the steps from here on."""
+        self._epoch_start = time.perf_counter()
+        self._iterations = _iterations(self.model) if self.write_steps_per_second else 0
+
     # ---- hooks ----------------------------------------------------------------------------------
 
     def on_train_begin(self, logs=None):
@@ -144,8 +156,7 @@ class TensorBoard(Callback):
         self._close()
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._epoch_start = time.perf_counter()
-        self._iterations = _iterations(self.model) if self.write_steps_per_second else 0
+        self._start_clock()
 
     def on_train_batch_begin(self, batch, logs=None):
         super().on_train_batch_begin(batch, logs)
@@ -171,7 +182,8 @@ class TensorBoard(Callback):
             inside = name.startswith("val_")
             (validation if inside else train)[f"epoch_{name.removeprefix('val_')}"] = value
         if getattr(self.model, "optimizer", None) is not None:
-            train["epoch_learning_rate"] = rate_of(self.model.optimizer)
+            rates = rates_of(self.model.optimizer)
+            train.update({f"epoch_{name}": rate for name, rate in rates.items()})
         if self.write_steps_per_second:
             seconds = max(time.perf_counter() - self._epoch_start, 1e-9)
             steps = _iterations(self.model) - self._iterations

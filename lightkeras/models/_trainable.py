@@ -376,7 +376,7 @@ class Trainable(Steps):
         if meet is not None:
             meet()
         logs = self._logs(over=True) if stride == 1 else last_logs(self, step - stride + 1)
-        group.on_test_end(logs)
+        group.on_test_end(dict(logs))  # what callbacks add is for those behind them
         return logs
 
     @filtered
