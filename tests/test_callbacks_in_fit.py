@@ -371,7 +371,7 @@ def fails(error):
     return fail
 
 
-@pytest.mark.parametrize("error", [Bad, KeyboardInterrupt])
+@pytest.mark.parametrize("error", [Bad, KeyboardInterrupt, StopIteration])
 @pytest.mark.parametrize("hook", FAILS)
 def test_after_an_error_all_is_as_it_was(hook, error, tmp_path):
     model = classifier(lk, optimizer=lk.optimizers.SGD(0.5, use_ema=True, ema_momentum=0.8))
@@ -382,14 +382,35 @@ def test_after_an_error_all_is_as_it_was(hook, error, tmp_path):
     )
     log = lk.callbacks.CSVLogger(tmp_path / "log.csv")
     last = lk.callbacks.LambdaCallback(**{hook: fails(error)})
-    with pytest.raises(error):
+    with pytest.raises((error, RuntimeError)) as raised:
         model.fit(X, Y, callbacks=[swap, log, note, last], **HOW)
+    assert isinstance(raised.value.__cause__ or raised.value, error)
     assert log.csv_file is None and swap._aside is None and not model.training
     if hook != "on_train_end":  # there, training was over and the averages are to stay
         wanted = kept[-1] if kept else classifier(lk).get_weights()
         assert all(map(np.array_equal, model.get_weights(), wanted))
     assert len(model.fit(X, Y, callbacks=[swap, log, note], **HOW).epoch) == HOW["epochs"]
     assert len((tmp_path / "log.csv").read_text().split()) == 1 + HOW["epochs"]
+
+
+class Asks(lk.Sequential):
+    """A step of one's own that wants more rows than there are."""
+
+    more = iter([1])
+
+    def train_step(self, data):
+        return {"loss": float(next(self.more))}
+
+
+@pytest.mark.parametrize("callbacks", [[], [LambdaOfLightning(on_train_batch_end=lambda *a: None)]],
+                         ids=["many at a time", "one by one"])  # fmt: skip
+def test_an_iterator_at_its_end_does_not_end_an_epoch(callbacks):
+    """For Lightning's loops it would be the end of the data, and nothing would be said."""
+    model = Asks([lk.Input((4,)), lk.layers.Dense(1)])
+    model.compile()
+    with pytest.raises(RuntimeError, match=r"StopIteration in training.*next\(iterator, None\)"):
+        model.fit(X, Y, callbacks=callbacks, **{**HOW, "validation_data": None})
+    assert not model.training
 
 
 class BadLogger(Logger):

@@ -21,7 +21,7 @@ from lightkeras._training._checkpoints import (
     write_whole,
 )
 from lightkeras._training._counterparts import audience, stand_in
-from lightkeras._training._lightning import LightningModel, scaled
+from lightkeras._training._lightning import LightningModel, ending_nothing, scaled
 from lightkeras._training._loaders import Chunk, Loader, Unseen
 from lightkeras._training._parts import Parts, lay_out_gradients
 from lightkeras._training._quiet import quiet
@@ -84,6 +84,7 @@ class Fit(LightningModel):
 
     # ---- steps --------------------------------------------------------------------------------
 
+    @ending_nothing
     def training_step(self, batch, batch_idx):
         self.__dict__.pop("_train_logs", None)  # validated in the middle of an epoch: it goes on
         if isinstance(batch, Chunk):
@@ -152,6 +153,7 @@ class Fit(LightningModel):
         self._count(1)
         return None
 
+    @ending_nothing
     def on_train_batch_start(self, batch, batch_idx):
         if self.chunk == 0 and self.batch_hooks:
             self._before_batch(self.step, {})
@@ -164,6 +166,7 @@ class Fit(LightningModel):
     def _after_batch(self, step, logs):
         self.group.on_train_batch_end(step, logs)
 
+    @ending_nothing
     def on_train_batch_end(self, outputs, batch, batch_idx):
         if self.chunk == 0 and self.restart is not None and self.restart.replays:
             self.restart.replayed()
@@ -269,6 +272,7 @@ class Fit(LightningModel):
     def on_train_epoch_start(self):
         """Nothing: `begin_epoch` is called before Lightning's callbacks."""
 
+    @ending_nothing
     @on_whole_weights
     def begin_epoch(self):
         epoch, restart = self.current_epoch, self.restart
@@ -300,6 +304,7 @@ class Fit(LightningModel):
         if batches:
             trainer.val_check_batch = max(int(batches * trainer.val_check_interval), 1)
 
+    @ending_nothing
     @on_whole_weights
     def on_train_epoch_end(self):
         logs = self.__dict__.pop("_train_logs", None) or self._reduced_logs()
@@ -334,6 +339,7 @@ class Fit(LightningModel):
         if self.restart is not None:
             self.restart.training_ended()
 
+    @ending_nothing
     @on_whole_weights
     def on_validation_epoch_start(self):
         if not self.__dict__.get("_train_logs"):

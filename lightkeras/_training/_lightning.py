@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import wraps
+
 import lightning.pytorch as L
 import torch
 
@@ -12,7 +14,30 @@ from lightkeras._training._checkpoints import other_optimizers, put_back_optimiz
 from lightkeras._training._parts import share_gradients
 from lightkeras._training._sharded import splits
 
-__all__ = ["LightningModel", "scaled"]
+__all__ = ["LightningModel", "ending_nothing", "scaled"]
+
+
+def ending_nothing(hook):
+    """A hook of a LightningModule in which StopIteration is an error.
+
+    It comes from a `next()` of the user's. Lightning's loops would take it for the end of the data.
+
+    Raises:
+        RuntimeError: there was one.
+    """
+
+    @wraps(hook)
+    def called(*args):
+        try:
+            return hook(*args)
+        except StopIteration as error:
+            raise RuntimeError(
+                "A callback, step, loss or metric raised StopIteration in training. It comes from "
+                "next() of an iterator that is at its end. Give it a default, next(iterator, None), "
+                "or make the iterator anew."
+            ) from error
+
+    return called
 
 
 class LightningModel(L.LightningModule):
@@ -44,6 +69,7 @@ class LightningModel(L.LightningModule):
     def forward(self, x):
         return self.model(x)
 
+    @ending_nothing
     def training_step(self, batch, batch_idx):
         model = self.model
         if self.trainer.training and not model.training:
@@ -80,6 +106,7 @@ class LightningModel(L.LightningModule):
             counter.ready += steps
             counter.completed += steps
 
+    @ending_nothing
     def validation_step(self, batch, batch_idx):
         model, data = self.model, _data.unpack(batch)
         self._look(data)
@@ -90,6 +117,7 @@ class LightningModel(L.LightningModule):
 
     test_step = validation_step
 
+    @ending_nothing
     def predict_step(self, batch, batch_idx):
         own, (x, y, w) = self.model._own_step("predict"), _data.unpack(batch)
         return self.model(x) if own is None else own(_data.pack(x, y, w, _is_bare(batch)))
