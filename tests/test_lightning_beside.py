@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from _group import on_group
+from lightning.pytorch.callbacks import model_checkpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.tuner import Tuner
 from torch.utils.data import DataLoader, TensorDataset
@@ -243,10 +244,39 @@ def test_values_of_an_epoch_are_there_at_its_end():
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_what_looks_for_settings_wants_a_trainer_of_ones_own(tmp_path):
-    for callback, word in ((C.LearningRateFinder(), "lr_find"), (C.BatchSizeFinder(), "scale_b")):
-        with pytest.raises(ValueError, match=f"not fit.*Tuner.trainer.*{word}"):
-            classifier().fit(*TRAIN, callbacks=[callback], **HOW)
+@pytest.mark.parametrize("trainers", [False, True])
+def test_what_wants_a_trainer_of_ones_own_is_refused(trainers):
+    words = {C.LearningRateFinder: "tries.*not fit.*Tuner.trainer.*lr_find.*datamodule",
+             C.BatchSizeFinder: "tries.*not fit.*Tuner.trainer.*scale_batch_size",
+             C.BackboneFinetuning: r"freezes.*Trainer.callbacks=.*fit.model.to_l"}  # fmt: skip
+    for kind, text in words.items():
+        given = {"callbacks": [kind()]}
+        if trainers:
+            given = {"trainer": L.Trainer(logger=False, **given, **QUIET)}
+        with pytest.raises(ValueError, match=f"got a {kind.__name__}. It {text}"):
+            classifier().fit(*TRAIN, **given, **HOW)
+
+
+def test_evaluate_and_predict_take_callbacks_of_keras():
+    for call, data in (("evaluate", TRAIN), ("predict", TRAIN[:1])):
+        with pytest.raises(TypeError, match=r"Watch, one of Lightning's.*Type Trainer.*predict"):
+            getattr(classifier(), call)(*data, callbacks=[Watch()], verbose=0)
+
+
+@pytest.mark.parametrize("given, error", [
+    ({"validation_data": VAL}, pytest.raises(Exception, match="could not find the monitored key")),
+    ({}, pytest.warns(UserWarning, match="could not find the monitored key")),
+], ids=["validated", "not validated"])  # fmt: skip
+def test_a_checkpoint_of_lightning_says_that_its_value_is_not_there(tmp_path, given, error):
+    model_checkpoint.warning_cache.clear()  # it is said once in a process
+    with error:
+        classifier().fit(
+            *TRAIN, callbacks=[C.ModelCheckpoint(tmp_path, monitor="val_los")], **given, **HOW
+        )
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_looks_for_settings_finds_them_in_a_trainer_of_ones_own(tmp_path):
     model = classifier()
     trainer, module = L.Trainer(default_root_dir=tmp_path, **QUIET), model.to_lightning()
     how = {"num_training": 20, "update_attr": False, "early_stop_threshold": None}

@@ -106,6 +106,7 @@ def fit(
     ours, theirs = _sorted_callbacks(
         [*flatten(callbacks or []), *flatten(flags.pop("callbacks", None) or [])]
     )
+    _refuse([*theirs, *(trainer.callbacks if trainer is not None else ())])
     if verbose == "auto" and _draws(trainer, flags, theirs):
         verbose = 0
     ours = with_backup(ours, resume)
@@ -282,22 +283,38 @@ def _run(trainer, module, model, group, ckpt):
 
 
 def _sorted_callbacks(callbacks):
-    """(Keras's, Lightning's).
+    """(Keras's, Lightning's)."""
+    theirs = [c for c in callbacks if isinstance(c, L.Callback)]
+    return [c for c in callbacks if not isinstance(c, L.Callback)], theirs
+
+
+_TRIES = "tries out a Trainer of your own before it trains"
+_TUNER = "lightning.pytorch.tuner.Tuner(trainer)"
+_DATA = "(model.to_lightning(), datamodule=data)"
+# {a callback of Lightning's that cannot work in `fit`: (what it does, what to type)}
+_REFUSED = {
+    L.callbacks.BatchSizeFinder: (_TRIES, f"{_TUNER}.scale_batch_size{_DATA}"),
+    L.callbacks.LearningRateFinder: (_TRIES, f"{_TUNER}.lr_find{_DATA}"),
+    L.callbacks.BaseFinetuning: (
+        "freezes weights before there is an optimizer, as in a Trainer of your own",
+        f"Trainer(callbacks=[...]).fit{_DATA}",
+    ),
+}
+
+
+def _refuse(callbacks):
+    """Refuse what cannot work in `fit`.
 
     Raises:
-        ValueError: one of Lightning's looks for settings in a Trainer of one's own.
+        ValueError: one is there.
     """
-    theirs = [c for c in callbacks if isinstance(c, L.Callback)]
-    for callback in theirs:
-        name = type(callback).__name__
-        method = {"BatchSizeFinder": "scale_batch_size", "LearningRateFinder": "lr_find"}.get(name)
-        if method is not None:
-            raise ValueError(
-                f"callbacks got a {name}. It tries out a Trainer of your own before it trains, not "
-                "fit(). Type lightning.pytorch.tuner.Tuner(trainer)."
-                f"{method}(model.to_lightning(), datamodule=data)."
-            )
-    return [c for c in callbacks if not isinstance(c, L.Callback)], theirs
+    for callback in callbacks:
+        for kind, (why, instead) in _REFUSED.items():
+            if isinstance(callback, kind):
+                raise ValueError(
+                    f"callbacks got a {type(callback).__name__}. It {why}, not fit(). "
+                    f"Type {instead}."
+                )
 
 
 def _draws(trainer, flags, theirs):

@@ -353,6 +353,8 @@ class Fit(LightningModel):
     def validation_step(self, batch, batch_idx):
         """All batches at once; Lightning's own loop has been given none."""
         self.val_logs.update(self._validated(self._watched))
+        # Else a ModelCheckpoint of Lightning's takes it that its value is still to come.
+        self.trainer.fit_loop.epoch_loop.val_loop._has_run = True
 
     def on_validation_epoch_end(self):
         self._tell(self.val_logs)

@@ -33,8 +33,7 @@ def ending_nothing(hook):
         except StopIteration as error:
             raise RuntimeError(
                 "A callback, step, loss or metric raised StopIteration in training. It comes from "
-                "next() of an iterator that is at its end. Give it a default, next(iterator, None), "
-                "or make the iterator anew."
+                "next() of an iterator that is at its end. Give it a default: next(iterator, None)."
             ) from error
 
     return called

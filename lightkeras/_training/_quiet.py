@@ -25,6 +25,8 @@ def quiet():
         log.addFilter(_is_warning)  # another level would cost a walk through all loggers there are
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"lightning\..*", category=UserWarning)
+        # That of a ModelCheckpoint without its value, which saves nothing.
+        warnings.filterwarnings("default", message=".*could not find the monitored key.*")
         warnings.filterwarnings(
             "ignore", message=r".*(does not have many workers|log_every_n_steps).*"
         )

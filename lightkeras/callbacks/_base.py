@@ -184,6 +184,13 @@ def _checked(callback):
             f"Type {callback.__name__}() with its arguments."
         )
     if not hasattr(callback, "on_epoch_end") or not hasattr(callback, "set_model"):
+        packages = {kind.__module__.partition(".")[0] for kind in type(callback).__mro__}
+        if packages & {"lightning", "pytorch_lightning"}:
+            raise TypeError(
+                f"callbacks got {type(callback).__name__}, one of Lightning's. fit() takes those "
+                "of lightning.pytorch, evaluate() and predict() Keras's alone: no Trainer runs "
+                "there. Type Trainer(callbacks=[...]).predict(model.to_lightning(), data)."
+            )
         raise TypeError(
             f"callbacks got {type(callback).__name__}. Each has to be a Callback. For a plain "
             "function type LambdaCallback(on_epoch_end=lambda epoch, logs: ...)."
