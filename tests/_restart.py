@@ -342,6 +342,31 @@ def jit():
     return model, {"x": x, "y": y, **given}
 
 
+def soak():
+    """A small convnet on the digits that ship with the package, with all that keeps a state."""
+    (x, y), held = lk.datasets.digits.load_data()
+    model = _model(
+        layers.Input((8, 8, 1)),
+        layers.RandomTranslation(0.1, 0.1),
+        layers.Conv2D(16, 3, activation="relu"),
+        layers.BatchNormalization(),
+        layers.Conv2D(16, 3, activation="relu"),
+        layers.Flatten(),
+        layers.Dropout(0.4),
+        layers.Dense(10, activation="softmax"),
+        optimizer=lk.optimizers.Adam(0.01, use_ema=True, ema_momentum=0.9),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    watching = [
+        callbacks.ReduceLROnPlateau("val_loss", patience=10, min_lr=1e-5),
+        callbacks.ModelCheckpoint("best.keras", "val_accuracy", save_best_only=True),
+        callbacks.CSVLogger("log.csv"),
+    ]
+    given = {"validation_data": (held[0][..., None] / 16, held[1]), "callbacks": watching}
+    return model, {"x": x[..., None] / 16, "y": y, "batch_size": 32, **given}
+
+
 # The five of the campaign, and one for each further way of training.
 FIVE = {"dense": dense, "conv": conv, "lstm": lstm, "two_by_two": two_by_two, "ema": ema}
 WORKLOADS = {
@@ -364,12 +389,13 @@ WORKLOADS = {
     "hooks": hooks,
     "jit": jit,
 }
+LONG = {"soak": soak}  # of R13 alone
 
 
 # ---- one training -----------------------------------------------------------------------------
 
 
-def train(workload, folder, save_freq, die=None, stop=None, log=False):
+def train(workload, folder, save_freq, die=None, stop=None, log=False, epochs=EPOCHS):
     """Run a workload in `folder` until it ends or dies.
 
     Args:
@@ -379,13 +405,14 @@ def train(workload, folder, save_freq, die=None, stop=None, log=False):
         die: `(what, k)`: SIGKILL at the k-th time that this is done: "step" or "write".
         stop: The same with SIGTERM or SIGINT: `(what, k, number of the signal)`.
         log: Whether rows of every batch are noted in a file.
+        epochs: How many it has.
     """
     os.chdir(folder)
     sys.stderr = sys.stdout = open(f"output-{os.getpid()}.txt", "w")  # noqa: SIM115
     torch.set_num_threads(1)
     multiprocessing.set_start_method("fork", force=True)  # of workers
     lk.utils.set_random_seed(11)
-    model, given = WORKLOADS[workload]()
+    model, given = {**WORKLOADS, **LONG}[workload]()
     watching = given.pop("callbacks", [])
     backup = callbacks.BackupAndRestore("backup", save_freq=save_freq)
     _arm(model, die, signal.SIGKILL)
@@ -393,7 +420,7 @@ def train(workload, folder, save_freq, die=None, stop=None, log=False):
         _arm(model, stop[:2], stop[2])
     if log:
         _note_batches(model)
-    history = model.fit(callbacks=[backup, *watching], epochs=EPOCHS, verbose=0, **given)
+    history = model.fit(callbacks=[backup, *watching], epochs=epochs, verbose=0, **given)
     result = digests(model, history, watching)
     Path("result.tmp").write_text(json.dumps(result))
     os.replace("result.tmp", "result.json")
@@ -511,11 +538,21 @@ class Runs:
         first.start()
         first.join()
 
-    def once(self, workload, folder, save_freq="epoch", kill=None, number=signal.SIGKILL, **given):
+    def once(
+        self,
+        workload,
+        folder,
+        save_freq="epoch",
+        kill=None,
+        number=signal.SIGKILL,
+        patience=120,
+        **given,
+    ):
         """Start a training; returns `(exit code, seconds, seconds after the signal)`.
 
         Args:
             kill: Seconds after which it is sent signal `number`; None: never.
+            patience: Seconds that it may take, from there.
             **given: As for `train`.
         """
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -529,12 +566,12 @@ class Runs:
             told = time.monotonic()
             if process.exitcode is None:
                 os.kill(process.pid, number)
-        process.join(120)
+        process.join(patience)
         now = time.monotonic()
         if process.exitcode is None:
             process.kill()
             process.join()
-            raise TimeoutError(f"{workload} in {folder} did not end within two minutes")
+            raise TimeoutError(f"{workload} in {folder} did not end within {patience} seconds")
         return process.exitcode, now - begin, None if told is None else now - told
 
     def until_done(self, workload, folder, save_freq="epoch", **given):
@@ -628,6 +665,32 @@ def _batches(folder):
         step, rows = line.split()
         found.setdefault(int(step), set()).add(rows)
     return found
+
+
+def soak_to_the_end(runs, folder, kills, seed):
+    """R13: one long training that is killed every few seconds, and an unbroken one beside it.
+
+    Returns:
+        The failures, the number of kills, and the minutes until the end.
+    """
+    chance, place, failures, met = random.Random(seed), Path(folder) / "soak", [], 0
+    epochs, code, begin = 20 * kills, None, time.monotonic()
+    while code != 0:
+        kill = chance.uniform(0.5, 5) if met < kills else None
+        code, _, _ = runs.once("soak", place, 20, kill=kill, epochs=epochs, patience=3600)
+        if code not in (0, -signal.SIGKILL):
+            return [*failures, f"start {met + 1}: exit status {code}. {said(place)}"], met, 0
+        met += code != 0
+        left = sorted(p.name for p in place.glob("backup/*"))
+        if len(left) > 4:
+            failures.append(f"kill {met}: the folder of the backup holds {', '.join(left)}")
+    minutes = (time.monotonic() - begin) / 60
+    runs.once("soak", Path(folder) / "unbroken", epochs=epochs, patience=3600)
+    return (
+        failures + _failure("soak", result(Path(folder) / "unbroken"), result(place)),
+        met,
+        minutes,
+    )
 
 
 def stop_at_random(runs, name, folder, whole, count, seed):
