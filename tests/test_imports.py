@@ -24,7 +24,7 @@ HEAVY |= {"pandas", "safetensors", "scipy", "tensorboard", "keras", "tensorflow"
 # the longest name that fits wins.
 ROWS = [
     ["__init__"],  # loads the rest lazily
-    ["_kinds", "_loading", "_registry", "_tree", "_device", "_paths", "_ranks"],
+    ["_kinds", "_loading", "_registry", "_tree", "_device", "_mode", "_paths", "_ranks"],
     ["_config", "_dtypes", "_flags", "_progress", "_sampling", "_spatial", "_text", "_variable"],
     ["dtype_policies", "_graph", "_older", "_outputs", "tree"],
     ["_operation", "activations", "config", "random", "_rng"],

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import torch
 
 from lightkeras import _progress, config
 from lightkeras._config import Configurable
+from lightkeras._mode import training_mode
 from lightkeras._tree import flatten
 
 __all__ = ["BATCH_HOOKS", "HOOKS", "Callback", "CallbackList", "callback_list"]
@@ -169,12 +170,16 @@ def overrides(callback, hook, base=None):
     return not (function is None or inherited or getattr(function, "_is_default", False))
 
 
+def _is_users(callback, hook):
+    function = getattr(callback, hook, None)
+    function = getattr(function, "__func__", function)
+    return not (getattr(function, "__module__", None) or "").startswith("lightkeras.")
+
+
 def _may_write_logs(callback):
     """Whether `on_epoch_end` is the user's: it may put anything into `logs`."""
-    function = getattr(callback.on_epoch_end, "__func__", callback.on_epoch_end)
-    ours = (getattr(function, "__module__", None) or "").startswith("lightkeras.")
     foreign = not type(callback).__module__.startswith("lightkeras.")
-    return not ours or (foreign and hasattr(callback, "monitor"))
+    return _is_users(callback, "on_epoch_end") or (foreign and hasattr(callback, "monitor"))
 
 
 def _checked(callback):
@@ -335,8 +340,13 @@ class CallbackList(Callback):
     # ---- the hooks ------------------------------------------------------------------------------
 
     def _call(self, hook, *where_and_logs):
-        for callback in self.callbacks:
-            getattr(callback, hook)(*where_and_logs)
+        # What callbacks of the user's call, such as a generator, is not the step: it predicts.
+        model = getattr(self, "model", None)
+        trains = getattr(model, "training", False)
+        calls = trains and any(_is_users(callback, hook) for callback in self.callbacks)
+        with training_mode(model, False) if calls else nullcontext():
+            for callback in self.callbacks:
+                getattr(callback, hook)(*where_and_logs)
 
     def on_train_begin(self, logs=None):
         self._call("on_train_begin", _numbers(logs))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
-from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from lightkeras import dtype_policies, regularizers
 from lightkeras._config import Configurable, _outside, accepted, arguments, plain, unexpected
 from lightkeras._dtypes import dtype_name, torch_dtype
 from lightkeras._graph import KerasTensor, ShapeTensor, apply, output_spec
+from lightkeras._mode import training_mode
 from lightkeras._registry import to_snake, unique_name
 from lightkeras._text import Text, as_text, holds_text, refusal
 from lightkeras._tree import flatten, map_structure
@@ -39,19 +39,6 @@ from lightkeras.layers._views import BoundView
 from lightkeras.layers._weights import Weighted, named, path_inside
 
 __all__ = ["Layer"]
-
-
-@contextmanager
-def training_mode(module, training):
-    """Inside, `module` and all below it are in training (or inference) mode."""
-    changed = [m for m in module.modules() if m.training != training]
-    for m in changed:
-        m.training = training
-    try:
-        yield
-    finally:
-        for m in changed:
-            m.training = not training
 
 
 class Layer(Weighted, metaclass=Configurable):

@@ -7,10 +7,11 @@ import warnings
 
 import torch
 
+from lightkeras._mode import training_mode
 from lightkeras._registry import to_snake
 from lightkeras._tree import map_structure
 from lightkeras.layers._inside import layers_from
-from lightkeras.layers._layer import Layer, training_mode
+from lightkeras.layers._layer import Layer
 from lightkeras.layers._recurrent import (
     Gated,
     GRUBase,

@@ -11,10 +11,10 @@ import torch
 
 from lightkeras import _data
 from lightkeras import metrics as metrics_module
+from lightkeras._mode import training_mode
 from lightkeras._step import Compiled, rows_of
 from lightkeras._tree import flatten, map_structure
 from lightkeras.layers import Layer
-from lightkeras.layers._layer import training_mode
 from lightkeras.layers._shapes import device_of
 from lightkeras.layers._weights import pending
 from lightkeras.models import _checks
@@ -129,7 +129,8 @@ class Steps(Layer):
         Returns:
             {name: value} to show and record.
         """
-        self._train_batch(*self._data_of(data, training=True))
+        with training_mode(self, True):
+            self._train_batch(*self._data_of(data, training=True))
         return self.get_metrics_result()
 
     def test_step(self, data):
@@ -263,6 +264,8 @@ class Steps(Layer):
         def run(x, y=None, w=None):
             if pending:
                 self.clear_losses()
+            if mode == "train" and self.training:
+                self.eval()  # as in Keras: a call that trains says so, model(x, training=True)
             self.__dict__["_step_logs"] = step(_data.pack(x, y, w, bare))
 
         return run

@@ -15,13 +15,13 @@ from lightkeras._config import _outside, modernize, unexpected
 from lightkeras._device import use_device
 from lightkeras._flags import check_flags, check_names, environment_flags, known_flags
 from lightkeras._loading import loading_lightning
+from lightkeras._mode import training_mode
 from lightkeras._ranks import rank, world
 from lightkeras._step import Compiled
 from lightkeras._together import agree, in_order, last_logs
 from lightkeras._traceback import filtered
 from lightkeras._tree import map_structure
 from lightkeras.callbacks._base import callback_list
-from lightkeras.layers._layer import training_mode
 from lightkeras.layers._shapes import device_of
 from lightkeras.models import _checks
 from lightkeras.models._oom import enough_memory
