@@ -344,7 +344,9 @@ def automatic_names(k):
     made = [layers.Dense(2) for _ in range(3)] + [k.Sequential(), k.Sequential()]
     made += [layers.Conv2D(2, 2), layers.LSTM(2), layers.BatchNormalization(), layers.ReLU()]
     made += [type("MyNet", (k.Model,), {})(), type("MyLayer2D", (layers.Layer,), {})()]
-    x = k.Input((3,))
+    x, series = k.Input((3,)), k.Input((4, 3))
+    layers.MultiHeadAttention(1, 2)(series, series)  # with a Dropout and a Softmax inside
+    made += [layers.Dropout(0.5), layers.Softmax()]
     return [m.name for m in made], k.Model(x, layers.Dense(2)(x)).name
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from _beside import beside, seeded, weights_of
 
 import lightkeras as lk
@@ -146,6 +147,110 @@ def a_mask_that_is_asked_for(k):
     known = k.ops.cast(x._keras_mask, "float32")
     model = seeded(k.Model(entry, [y, k.ops.sum(x * known[..., None], 1), x._keras_mask]))
     return model.predict(IDS, verbose=0), [t.shape for t in model.outputs]
+
+
+# ---- training or inference ----------------------------------------------------------------------
+
+
+def generator(k):
+    return seeded(
+        k.Sequential(
+            [
+                k.Input((4,)),
+                k.layers.Dense(5),
+                k.layers.BatchNormalization(),
+                k.layers.Dropout(0.5),
+                k.layers.Dense(3),
+            ]
+        )
+    )
+
+
+@program
+def callbacks_that_draw_with_a_part_of_the_model(k):
+    """A generator that a callback calls predicts; it moves no statistics."""
+    entry, inner, seen = k.Input((4,)), generator(k), []
+    model = k.Model(entry, k.layers.Activation("tanh")(inner(entry)))
+
+    class Watch(k.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            seen.append(inner(X))
+
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(self.model(X).shape)
+
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(bool(k.ops.all(inner(X) == inner(X))))
+            seen.append(bool(k.ops.all(inner(X, training=True) == inner(X))))
+
+    def draw(epoch, logs):
+        seen.append(bool(k.ops.all(self_drawn(X) == self_drawn(X))))
+
+    self_drawn = inner.layers[2]
+    model.compile("sgd", "mse")
+    own = [Watch(), k.callbacks.LambdaCallback(on_epoch_end=draw)]
+    model.fit(X, Y, batch_size=6, epochs=2, verbose=0, shuffle=False, callbacks=own)
+    return seen
+
+
+@program
+def callbacks_leave_the_step_as_it_is(k):
+    """Batch normalization learns the same whether a callback looks at every batch or not."""
+    found = []
+    for hooks in ({}, {"on_train_batch_end": lambda batch, logs: None}):
+        entry = k.Input((4,))
+        x = k.layers.BatchNormalization()(k.layers.Dense(3)(entry))
+        model = seeded(k.Model(entry, k.layers.Dense(3)(x)))
+        model.compile("sgd", "mse")
+        own = [k.callbacks.LambdaCallback(**hooks)]
+        model.fit(X, Y, batch_size=4, epochs=2, verbose=0, shuffle=False, callbacks=own)
+        found.append(model.get_weights())
+    return found
+
+
+def steps_that_say(k, **training):
+    class Own(k.Model):
+        def train_step(self, data):
+            x, y = data[:2]
+            self.zero_grad()
+            loss = self.compute_loss(x, y, self(x, **training))
+            loss.backward()
+            weights = self.trainable_weights
+            with torch.no_grad():
+                self.optimizer.apply([w.value.grad for w in weights], weights)
+            return {"seen": loss}
+
+    class Around(k.Model):
+        def train_step(self, data):
+            more = self(data[0]).sum()
+            return {**super().train_step(data), "more": more, "later": self(data[0]).sum()}
+
+    found = []
+    for kind in (Own, Around):
+        entry = k.Input((4,))
+        x = k.layers.BatchNormalization()(k.layers.Dense(3)(entry))
+        model = seeded(kind(entry, k.layers.Dense(3)(x)))
+        model.compile("sgd", "mse")
+        history = model.fit(X, Y, batch_size=4, epochs=2, verbose=0, shuffle=False).history
+        logs = model.train_on_batch(X, Y, return_dict=True)
+        logs = {name: logs[name] for name in ("seen", "more", "later") if name in logs}
+        found += [history, logs, model.get_weights()]
+    return found
+
+
+@program
+def a_step_that_does_not_say_whether_it_trains(k):
+    return steps_that_say(k)
+
+
+@program
+def a_step_that_trains(k):
+    return steps_that_say(k, training=True)
+
+
+@program
+def a_step_in_inference(k):
+    return steps_that_say(k, training=False)
 
 
 # ---- operators on symbolic tensors --------------------------------------------------------------

@@ -15,6 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from lightkeras import random, regularizers
 from lightkeras._config import plain
 from lightkeras._graph import output_spec
+from lightkeras._registry import unique_name
 from lightkeras.layers._inside import build_inside
 from lightkeras.layers._layer import Layer
 from lightkeras.layers._recurrent import given
@@ -96,6 +97,11 @@ class _Heads(Layer):
         self._project(to_value, "value", value, (heads[1], sizes[1]))
         joined = (*query[:-1], heads[0], sizes[1])
         self._project(to_output, "attention_output", joined, output, bound=2)
+        for name in (
+            "softmax",
+            "dropout",
+        ):  # Keras's attention has layers inside that are so called
+            unique_name(name)
 
     def _project(self, attribute, name, shape, into, bound=1, **more):
         """A projection of the last `bound` axes of `shape` to axes of the sizes `into`."""
