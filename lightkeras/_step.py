@@ -281,6 +281,11 @@ class CompiledMetrics:
     def __init__(self, compiled):
         self._compiled = compiled
 
+    @property
+    def metrics(self):
+        """They themselves, without the losses of outputs."""
+        return [m for _, m in self._compiled.all_metrics() if not isinstance(m, LossMean)]
+
     def update_state(self, y, y_pred, sample_weight=None):
         """Add a batch to all of them."""
         if self._compiled.parts is None:

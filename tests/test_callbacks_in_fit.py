@@ -72,6 +72,43 @@ def test_early_stopping(case, rate):
     beside(run, rtol=1e-3, atol=1e-4)
 
 
+BETTER = ["mae", "mse", "mape", "accuracy", "AUC", "precision", "recall", "poisson", "hinge",
+          "squared_hinge", "categorical_hinge", "cosine_similarity", "categorical_crossentropy",
+          "R2Score", "RootMeanSquaredError", "OneHotIoU", "KLDivergence", "mean_absolute_error",
+          "CategoricalAccuracy"]  # fmt: skip
+
+
+def test_metrics_of_compile_say_what_is_better():
+    def run(k):
+        iou = k.metrics.OneHotIoU(2, [0, 1], name="OneHotIoU")
+        given = [iou if name == "OneHotIoU" else name for name in BETTER]
+        model = seeded(k.Sequential([k.Input((4,)), k.layers.Dense(2, activation="softmax")]))
+        model.compile("sgd", "mse", metrics=given)
+        watching = [
+            kind(f"{val}{name}") for name in BETTER for val in ("", "val_")
+            for kind in (k.callbacks.EarlyStopping, k.callbacks.ReduceLROnPlateau)
+        ]  # fmt: skip
+        y, y_val = np.eye(2, dtype="float32")[Y], np.eye(2, dtype="float32")[VAL[1]]
+        how = {**HOW, "epochs": 1, "validation_data": (VAL[0], y_val)}
+        model.fit(X, y, callbacks=watching, **how)
+        names = sorted(getattr(metric, "name", "") for metric in model.metrics[1].metrics)
+        return [[c.monitor_op(1.0, 0.0) for c in watching], names]
+
+    beside(run)
+
+
+def test_values_of_outputs_and_weights_say_what_is_better():
+    x = lk.Input((4,))
+    model = lk.Model(x, {n: lk.layers.Dense(1, name=n)(x) for n in ("a", "b")})
+    model.compile("sgd", "mse", metrics={"a": ["mae", "R2Score"]}, weighted_metrics={"b": ["mae"]})
+    better = {"val_a_mae": False, "a_R2Score": True, "b_mae": False, "val_b_loss": False}
+    stops = [lk.callbacks.EarlyStopping(name) for name in better]
+    y = {"a": X[:, :1], "b": X[:, 1:2]}
+    history = model.fit(X, y, callbacks=stops, **{**HOW, "validation_data": (X, y)}).history
+    assert set(better) <= set(history)
+    assert [stop.monitor_op(1.0, 0.0) for stop in stops] == list(better.values())
+
+
 def diverging(k, at):
     """A model whose loss is NaN in one epoch."""
 

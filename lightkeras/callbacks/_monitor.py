@@ -32,6 +32,16 @@ def log_name(name, names):
     return None
 
 
+def _metrics_of(model):
+    """(name, metric): those of `compile` as they stand in logs, then others of a model."""
+    compiled = getattr(model, "_compiled", None)
+    if compiled is not None:
+        yield from compiled.all_metrics()
+    for metric in flatten(list(getattr(model, "metrics", None) or ())):
+        if getattr(metric, "name", None):
+            yield metric.name, metric
+
+
 class _Monitor(Callback):
     """Watches one value of `logs`; NaN is never better than anything.
 
@@ -90,9 +100,8 @@ class _Monitor(Callback):
 
     def _direction(self):
         name = self.monitor.removeprefix("val_")
-        for metric in flatten(list(getattr(self.model, "metrics", None) or ())):
-            own = getattr(metric, "name", None)
-            if own and (name == own or name.endswith(f"_{own}")):
+        for known, metric in _metrics_of(self.model):
+            if name == known or name.endswith(f"_{known}"):
                 up = getattr(metric, "higher_is_better", None)  # what torchmetrics calls it
                 direction = getattr(metric, "_direction", None)
                 up = direction == "up" if direction in ("up", "down") else up
