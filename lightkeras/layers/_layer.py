@@ -380,9 +380,10 @@ class Layer(Weighted, metaclass=Configurable):
     def build(self, input_shape=None):
         """Make the weights for inputs of this shape; a subclass with weights defines it.
 
-        By default the layers inside are built, by running `call` without numbers.
+        By default the layers inside are built, by running `call` without numbers. Where a subclass
+        has a `build` of its own and calls this one, the first call of the layer does that.
         """
-        if not self.built and input_shape is not None:
+        if not self.built and input_shape is not None and not self.__dict__.get("_in_build"):
             spec = shapes_to_specs(input_shape, self.dtype_policy.compute_dtype)
             with named(self.name, self):
                 output_spec(self, (spec,), {})
