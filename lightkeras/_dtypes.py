@@ -10,7 +10,16 @@ import torch
 from lightkeras._device import default_device
 from lightkeras._registry import did_you_mean, unknown
 
-__all__ = ["as_tensor", "dtype_name", "floatx", "is_float", "is_int", "set_floatx", "torch_dtype"]
+__all__ = [
+    "as_tensor",
+    "dtype_name",
+    "floatx",
+    "is_float",
+    "is_int",
+    "native",
+    "set_floatx",
+    "torch_dtype",
+]
 
 _FLOATS = ("bfloat16", "float16", "float32", "float64")
 _INTS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -130,6 +139,20 @@ def _wider(a, b):
     return dtype_name(torch.promote_types(torch_dtype(a), torch_dtype(b)))
 
 
+def native(value):
+    """An array in a layout that torch takes (`x[::-1]` is in none); anything else as it is.
+
+    >>> torch.as_tensor(native(np.arange(3)[::-1]))
+    tensor([2, 1, 0])
+    """
+    if not isinstance(value, np.ndarray):
+        return value
+    odd = any(s < 0 or s % value.itemsize for s in value.strides)
+    if odd or not value.dtype.isnative or not value.flags.aligned:
+        return np.array(value, dtype=value.dtype.newbyteorder("="), order="C")
+    return value
+
+
 def as_tensor(x):
     """Arrays, lists and numbers as tensors; anything else (symbolic tensors too) as it is.
 
@@ -139,7 +162,7 @@ def as_tensor(x):
     tensor([1., 2.])
     """
     if isinstance(x, (np.ndarray, np.generic)):
-        return torch.as_tensor(x, device=default_device())
+        return torch.as_tensor(native(x), device=default_device())
     if isinstance(x, (list, tuple, int, float)):
         new = torch.as_tensor(x, device=default_device())
         return new.to(_TORCH[_floatx]) if new.is_floating_point() else new

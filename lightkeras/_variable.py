@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from lightkeras._dtypes import as_tensor, dtype_name, torch_dtype
+from lightkeras._dtypes import as_tensor, dtype_name, native, torch_dtype
 from lightkeras._registry import unique_name
 
 __all__ = ["State", "Variable", "Weight", "described", "name_scope"]
@@ -140,7 +140,7 @@ class Variable(torch.Tensor):
         Raises:
             ValueError: the shapes differ.
         """
-        new = torch.as_tensor(value, dtype=self.dtype, device=self.device)
+        new = torch.as_tensor(native(value), dtype=self.dtype, device=self.device)
         if new.shape != self.shape:
             raise ValueError(
                 f"Cannot assign a value of shape {tuple(new.shape)} to {self.path or 'a weight'} "
@@ -153,13 +153,13 @@ class Variable(torch.Tensor):
     def assign_add(self, value):
         """Add in place; returns the weight."""
         with torch.no_grad():
-            self.add_(torch.as_tensor(value, dtype=self.dtype, device=self.device))
+            self.add_(torch.as_tensor(native(value), dtype=self.dtype, device=self.device))
         return self
 
     def assign_sub(self, value):
         """Subtract in place; returns the weight."""
         with torch.no_grad():
-            self.sub_(torch.as_tensor(value, dtype=self.dtype, device=self.device))
+            self.sub_(torch.as_tensor(native(value), dtype=self.dtype, device=self.device))
         return self
 
     def numpy(self, *, force=True):

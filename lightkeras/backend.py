@@ -20,6 +20,7 @@ from lightkeras._dtypes import (
     dtype_name,
     is_float,
     is_int,
+    native,
     result_type,
     torch_dtype,
 )
@@ -75,13 +76,17 @@ is_int_dtype = is_int
 
 def constant(value, dtype=None, shape=None, name=None):
     """A tensor of `value`; with `shape`, filled with it."""
-    new = torch.as_tensor(value, dtype=torch_dtype(dtype), device=default_device())
+    new = torch.as_tensor(native(value), dtype=torch_dtype(dtype), device=default_device())
     return new if shape is None else new.expand(tuple(shape)).clone()
 
 
 def variable(value, dtype=None, name=None, constraint=None):
     """A tensor with a name that `set_value` and `update` overwrite; floats get gradients."""
-    new = torch.as_tensor(value, dtype=torch_dtype(dtype), device=default_device()).detach().clone()
+    new = (
+        torch.as_tensor(native(value), dtype=torch_dtype(dtype), device=default_device())
+        .detach()
+        .clone()
+    )
     new = Weight(new) if new.is_floating_point() else State(new)
     new.path, new.constraint = name or "", constraint
     return new

@@ -149,6 +149,97 @@ def a_mask_that_is_asked_for(k):
     return model.predict(IDS, verbose=0), [t.shape for t in model.outputs]
 
 
+# ---- building -----------------------------------------------------------------------------------
+
+
+def layers_that_build(k):
+    """{name: class} of layers whose build() calls that of the base, first or last."""
+
+    def weight(self, shape):
+        return self.add_weight(shape=(shape[-1], 2), name="w", initializer="ones")
+
+    class Last(k.layers.Layer):
+        def build(self, input_shape):
+            self.w = weight(self, input_shape)
+            super().build(input_shape)
+
+        def call(self, x):
+            return k.ops.matmul(x, self.w)
+
+    class First(Last):
+        def build(self, input_shape):
+            k.layers.Layer.build(self, input_shape)
+            self.w = weight(self, input_shape)
+
+    class Inside(k.layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.inner = k.Sequential([k.layers.Dense(3), k.layers.Dense(2)])
+
+        def build(self, input_shape):
+            return super().build(input_shape)
+
+        def call(self, x):
+            return self.inner(x)
+
+    class Both(Inside):
+        def build(self, input_shape):
+            self.w = weight(self, input_shape)
+            super().build(input_shape)
+            self.built = True
+
+        def call(self, x):
+            return super().call(x) + k.ops.matmul(x, self.w)
+
+    class Whole(k.Model):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.inner = k.layers.Dense(2)
+
+        def build(self, input_shape):
+            super().build(input_shape)
+
+        def call(self, x):
+            return self.inner(x)
+
+    return {kind.__name__: kind for kind in (Last, First, Inside, Both, Whole)}
+
+
+@program
+def a_build_that_calls_that_of_the_base(k):
+    found = {}
+    for name, kind in layers_that_build(k).items():
+        called, in_graph, by_hand = kind(), kind(), kind()
+        called(X)
+        in_graph(k.Input((4,)))
+        by_hand.build((None, 4))
+        found[name] = [
+            (layer.built, weights_of(layer), seeded(layer)(X)) for layer in (called, in_graph)
+        ]
+        found[name].append((by_hand.built, by_hand(X).shape, weights_of(by_hand)))
+    return found
+
+
+# ---- arrays in all layouts ----------------------------------------------------------------------
+
+
+@program
+def arrays_backwards(k):
+    """`x[::-1]`, as flipped pictures and reversed series are."""
+    x, y, ids = X[::-1, ::-1], Y[::-1], np.arange(4)[::-1]
+    dense = seeded(k.Sequential([k.Input((4,)), k.layers.Dense(3)]))
+    weights = dense.get_weights()
+    dense.set_weights([weights[0][::-1], weights[1]])
+    found = [dense(x), dense.predict(x, verbose=0), dense.get_weights()]
+    found += [k.losses.MeanSquaredError()(y, Y), k.losses.mean_absolute_error(y, Y)]
+    found += [k.metrics.MeanSquaredError()(y, Y), k.metrics.Mean()(y[:, 0])]
+    found += [k.ops.convert_to_tensor(x), k.ops.add(x, X), k.Variable(x), k.ops.mean(x)]
+    found += [k.activations.relu(x - 0.5), k.regularizers.L2(0.1)(x)]
+    found += [k.layers.Rescaling(2.0)(x), k.layers.Normalization(mean=ids, variance=1.0 + ids)(x)]
+    found += [k.layers.CategoryEncoding(4, output_mode="one_hot")(ids)]
+    return [*found, k.layers.Embedding(4, 2, weights=[X[:4, :2][::-1]])(ids)]
+
+
 # ---- training or inference ----------------------------------------------------------------------
 
 

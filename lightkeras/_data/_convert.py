@@ -10,7 +10,7 @@ from numbers import Number, Rational
 import numpy as np
 import torch
 
-from lightkeras._dtypes import torch_dtype
+from lightkeras._dtypes import native, torch_dtype
 from lightkeras._text import Text, as_text, holds_text, refusal
 
 __all__ = ["is_array_like", "is_structure", "leaves", "tensor", "tensors"]
@@ -270,9 +270,7 @@ def _not_numbers(array, name):
 
 def _from_numpy(array):
     """The tensor over `array`'s memory; a copy only where torch cannot express its layout."""
-    odd = any(s < 0 or s % array.itemsize for s in array.strides)
-    if odd or not array.dtype.isnative or not array.flags.aligned:
-        array = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
+    array = native(array)
     if array.flags.writeable:
         return torch.from_numpy(array)
     with warnings.catch_warnings():  # the batches are read, never written

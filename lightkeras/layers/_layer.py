@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lightkeras import dtype_policies, regularizers
 from lightkeras._config import Configurable, _outside, accepted, arguments, plain, unexpected
-from lightkeras._dtypes import dtype_name, torch_dtype
+from lightkeras._dtypes import dtype_name, native, torch_dtype
 from lightkeras._graph import KerasTensor, ShapeTensor, apply, output_spec
 from lightkeras._mode import training_mode
 from lightkeras._registry import to_snake, unique_name
@@ -207,7 +207,7 @@ class Layer(Weighted, metaclass=Configurable):
         if isinstance(leaf, (np.ndarray, np.generic)):
             if leaf.dtype.kind not in "biufc":
                 return self._prepared(as_text(leaf)) if holds_text(leaf) else leaf
-            leaf = torch.as_tensor(leaf, device=device_of(self))
+            leaf = torch.as_tensor(native(leaf), device=device_of(self))
         if isinstance(leaf, BoundView):
             leaf = leaf.value
         if not isinstance(leaf, Tensor) or leaf.dtype is self._dtype_in or not self.autocast:
@@ -233,7 +233,8 @@ class Layer(Weighted, metaclass=Configurable):
         return new
 
     def _as_mask(self, leaf):
-        return torch.as_tensor(leaf, device=device_of(self)) if type(leaf) is np.ndarray else leaf
+        is_array = isinstance(leaf, np.ndarray)
+        return torch.as_tensor(native(leaf), device=device_of(self)) if is_array else leaf
 
     def _masked_call(self, args, kwargs):
         first = args[0] if args else next(iter(kwargs.values()), None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from lightkeras._dtypes import native
 from lightkeras._variable import described
 
 __all__ = ["BoundView", "Permuted", "View"]
@@ -137,7 +138,7 @@ class BoundView:
         Raises:
             ValueError: the shapes differ.
         """
-        new = torch.as_tensor(value, dtype=self.dtype, device=self.device)
+        new = torch.as_tensor(native(value), dtype=self.dtype, device=self.device)
         if new.shape != self.shape:
             raise ValueError(
                 f"Cannot assign a value of shape {tuple(new.shape)} to {self.path} of shape "
@@ -149,11 +150,11 @@ class BoundView:
 
     def assign_add(self, value):
         """Add in place; returns the weight."""
-        return self.assign(self.value.detach() + torch.as_tensor(value, device=self.device))
+        return self.assign(self.value.detach() + torch.as_tensor(native(value), device=self.device))
 
     def assign_sub(self, value):
         """Subtract in place; returns the weight."""
-        return self.assign(self.value.detach() - torch.as_tensor(value, device=self.device))
+        return self.assign(self.value.detach() - torch.as_tensor(native(value), device=self.device))
 
     def numpy(self):
         """A copy on the host, in Keras's layout."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lightkeras import _ranks, _registry, dtype_policies
 from lightkeras._config import Configured
-from lightkeras._dtypes import dtype_name, floatx, torch_dtype
+from lightkeras._dtypes import dtype_name, floatx, native, torch_dtype
 from lightkeras._kinds import (
     AXES,
     AXIS,
@@ -320,7 +320,7 @@ def as_array(x):
             f"A loss or metric got a {type(x).__name__} that holds no real numbers. Arrays and "
             "tensors of numbers are accepted. Encode classes as numbers from 0."
         )
-    return array
+    return native(array)
 
 
 def as_classes(x, device):

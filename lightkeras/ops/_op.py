@@ -25,7 +25,7 @@ import torch
 
 from lightkeras._config import unexpected
 from lightkeras._device import default_device
-from lightkeras._dtypes import floatx, torch_dtype
+from lightkeras._dtypes import floatx, native, torch_dtype
 from lightkeras._graph import Function, KerasTensor, ShapeTensor, apply
 from lightkeras._registry import to_snake
 from lightkeras._tree import flatten
@@ -273,7 +273,7 @@ def tensor(x, dtype=None, device=None):
         dtype = _python_dtype(array)  # np.float64 is a Python float, too
     if array.dtype.name == "bfloat16":
         array, dtype = array.astype("float32"), dtype or torch.bfloat16
-    return torch.as_tensor(array, dtype=dtype, device=device)
+    return torch.as_tensor(native(array), dtype=dtype, device=device)
 
 
 def _holds_tensors(items):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from lightkeras._dtypes import native
 from lightkeras._graph import KerasTensor, ShapeTensor
 from lightkeras._registry import unknown
 from lightkeras._text import Text, as_text, holds_text
@@ -171,7 +172,7 @@ def numbers(layer, data):
         if data.dtype.kind == "O" and data.size and isinstance(_first(data), (int, np.integer)):
             data = data.astype("int64")
         if data.dtype.kind in "biuf":
-            return torch.as_tensor(data)
+            return torch.as_tensor(native(data))
     given = hasattr(data, "dtype") and type(data) is not Text and not symbolic
     shown = data.dtype if given else "strings"
     raise TypeError(

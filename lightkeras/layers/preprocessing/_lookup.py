@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from lightkeras._dtypes import native
 from lightkeras._graph import ShapeTensor
 from lightkeras.layers.preprocessing import _encoding
 from lightkeras.layers.preprocessing._encoding import Categorical, encode
@@ -212,7 +213,9 @@ class Lookup(Categorical):
         self._put_idf(padded)
 
     def _put_idf(self, weights):
-        weights = torch.as_tensor(np.asarray(weights), dtype=getattr(torch, self.compute_dtype))
+        weights = torch.as_tensor(
+            native(np.asarray(weights)), dtype=getattr(torch, self.compute_dtype)
+        )
         self._idf = weights if self._idf is None else weights.to(self._idf.device)
 
     # ---- adapt --------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from lightkeras import config
+from lightkeras._dtypes import native
 from lightkeras._graph import KerasTensor, ShapeTensor
 from lightkeras._text import Text
 from lightkeras.layers.core import positive_int
@@ -64,7 +65,7 @@ class CategoryEncoding(Categorical):
                     f"{self.name!r} got count_weights with output_mode={self.output_mode!r}. "
                     'Weights belong to counts. Type output_mode="count".'
                 )
-            count_weights = torch.as_tensor(count_weights, device=inputs.device)
+            count_weights = torch.as_tensor(native(count_weights), device=inputs.device)
         return self._encoded(inputs, count_weights)
 
     def get_config(self):

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from lightkeras._config import Configured
+from lightkeras._dtypes import native
 from lightkeras._graph import is_keras_tensor
 from lightkeras._registry import serialize, unique_name, unknown
 from lightkeras._text import as_text, holds_text
@@ -402,7 +403,7 @@ def _column(x, name):
         x = as_text(x, name)
     elif not isinstance(x, torch.Tensor):
         array = np.array(x)  # a copy: a frame may be read-only
-        x = torch.as_tensor(array.astype("float32") if array.dtype == np.float64 else array)
+        x = torch.as_tensor(native(array.astype("float32") if array.dtype == np.float64 else array))
     return x.reshape(-1, 1) if x.ndim < 2 else x
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from lightkeras import config
+from lightkeras._dtypes import native
 from lightkeras.layers._layer import Layer
 
 __all__ = ["Normalization", "Rescaling"]
@@ -151,7 +152,7 @@ class Normalization(Layer):
         return self.add_weight(self._sizes, initializer, trainable=False, name=name)
 
     def _given(self, value):
-        value = torch.as_tensor(np.asarray(value), dtype=self._dtype_in)
+        value = torch.as_tensor(native(np.asarray(value)), dtype=self._dtype_in)
         return value.expand(self._sizes).reshape(self._broadcast).clone()
 
     @property
