@@ -694,13 +694,37 @@ def test_an_epoch_without_validation_is_passed_over(tmp_path):
 def test_best_without_its_value_is_an_error_not_a_file(tmp_path):
     save = ours.ModelCheckpoint(str(tmp_path / "m.keras"), "val_f1", save_best_only=True)
     save.set_model(Fake())
-    with pytest.raises(ValueError, match="watches 'val_f1'"):
-        save.on_epoch_end(0, {"loss": 1.0})
+    with pytest.warns(UserWarning, match="watches 'val_f1', which this epoch did not give"):
+        save.on_epoch_end(0, {"loss": 1.0})  # it was not validated
+    with pytest.raises(
+        ValueError, match=r"watches 'val_f1', .*not give.*mean 'val_f2'.*= \.\.\. \(NaN"
+    ):
+        save.on_epoch_end(0, {"loss": 1.0, "val_f2": 1.0})
     assert files(tmp_path) == {}
+    with pytest.raises(ValueError, match="watches 'f1', which this epoch did not give"):
+        ours.ModelCheckpoint("m.keras", "f1", save_best_only=True).on_epoch_end(0, {"loss": 1.0})
     stop = ours.EarlyStopping("val_f1")
     stop.set_model(Fake())
     with pytest.warns(UserWarning, match="watches 'val_f1', which this epoch did not give"):
         stop.on_epoch_end(0, {"loss": 1.0})
+
+
+def test_a_value_that_a_callback_gives_now_and_then(tmp_path):
+    class Now(ours.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch % 2 == 0:
+                logs["f1"] = 1.0 / (epoch + 1)
+
+    save = ours.ModelCheckpoint(tmp_path / "{epoch}.keras", "f1", save_best_only=True, mode="min")
+    group = CallbackList([Now(), save], model=Fake())
+    group.validate(False, ["loss"])
+    for epoch in range(4):
+        group.on_epoch_end(epoch, {"loss": 1.0})
+    assert sorted(files(tmp_path)) == ["1.keras", "3.keras"]
+    again = ours.ModelCheckpoint(tmp_path / "again.keras", "f1", save_best_only=True, mode="min")
+    again.load_state_dict(save.state_dict())
+    again.on_epoch_end(5, {"loss": 1.0})
+    assert sorted(files(tmp_path)) == ["1.keras", "3.keras"]
 
 
 def test_checkpoint_on_a_folder_is_refused(tmp_path):

@@ -156,6 +156,25 @@ def the_first_nan_ends_it(k):
     return [*outcome(model, history), seen]
 
 
+@pytest.mark.parametrize("part", ["loss", "metrics", "weighted_metrics"])
+def test_files_of_a_model_with_parts_of_torch(part, tmp_path):
+    from torchmetrics.classification import MulticlassF1Score
+
+    model = classifier(lk)
+    given = (
+        {"loss": torch.nn.CrossEntropyLoss()} if part == "loss" else {part: MulticlassF1Score(2)}
+    )
+    loss = lk.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", **{"loss": loss, **given})
+    saves = lk.callbacks.ModelCheckpoint(tmp_path / "m.keras", "loss")
+    with pytest.warns(
+        UserWarning, match=r"without compile.*has no get_config.*Call compile.. again"
+    ):
+        model.fit(X, Y, callbacks=[saves], **{**HOW, "validation_data": None, "epochs": 1})
+    again = lk.models.load_model(tmp_path / "m.keras")
+    assert np.array_equal(again.predict(X, verbose=0), model.predict(X, verbose=0))
+
+
 # ---- learning rates ---------------------------------------------------------------------------
 
 

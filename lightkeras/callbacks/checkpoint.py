@@ -63,7 +63,7 @@ class ModelCheckpoint(_Monitor):
     _kept = (
         *("best", "best_model_path", "best_model_score", "last_model_path"),
         *("best_k_models", "current_score"),
-        *("_epochs_since_saving", "_batches_since_saving", "_last_batch", "_epoch"),
+        *("_epochs_since_saving", "_batches_since_saving", "_last_batch", "_epoch", "_given"),
     )
 
     def __init__(
@@ -96,6 +96,7 @@ class ModelCheckpoint(_Monitor):
         self._batches_since_saving = 0
         self._last_batch = None
         self._epoch = 0
+        self._given = False  # whether there has been a value of `monitor`
         self.best_model_path = ""
         self.best_model_score = None
         self.last_model_path = ""
@@ -169,9 +170,9 @@ class ModelCheckpoint(_Monitor):
             return
         value = self._value(logs)
         if value is None:
-            if not self._expected:
-                raise self._unknown(logs)
-            return  # an epoch without validation
+            self._pass_over(logs)
+            return
+        self._given = True
         if self._ckpt is not None:
             value = self._ckpt.same(value)
         was = "nothing" if self.best is None else f"{self.best:.5f}"
@@ -180,6 +181,22 @@ class ModelCheckpoint(_Monitor):
             self._save(epoch, batch, logs, f"{self.monitor} went from {was} to {value:.5f}, ")
         elif self.verbose > 0:
             self._say(f"Epoch {epoch + 1}: {self.monitor} is no better than {was}")
+
+    def _pass_over(self, logs):
+        """An epoch without the value; one without validation has none of `val_...`.
+
+        Raises:
+            ValueError: there was none before, and it may be misspelt.
+        """
+        if self._expected or self._given:
+            return
+        if self.monitor.startswith("val_") and not any(name.startswith("val_") for name in logs):
+            return self._warn_missing(logs)
+        raise ValueError(
+            f"{self._name} watches {self.monitor!r}, which this epoch did not give."
+            f"{did_you_mean(self.monitor, logs)} It gave: {', '.join(sorted(logs))}. A callback "
+            f"before this one can: in on_epoch_end, logs[{self.monitor!r}] = ... (NaN is no best)."
+        )
 
     # ---- what -----------------------------------------------------------------------------------
 

@@ -33,9 +33,13 @@ def _stored(tree, slot):
         return {key: _stored(value, slot) for key, value in tree.items()}
     if isinstance(tree, (list, tuple)):
         return [_stored(value, slot) for value in tree]
+    if tree is None or isinstance(tree, str):
+        return tree
     if getattr(tree, "__name__", "") == "<lambda>":
         raise ValueError("a lambda has no name")
-    return tree if tree is None or isinstance(tree, str) else slot.serialize(tree)
+    if not hasattr(tree, "get_config") and not hasattr(tree, "__name__"):  # of torch, torchmetrics
+        raise ValueError(f"{type(tree).__name__} has no get_config()")
+    return slot.serialize(tree)
 
 
 def _left_out(what):
