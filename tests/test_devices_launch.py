@@ -61,7 +61,7 @@ def main(flags, where):
         json.dump(found, file)
 
 def left(where):
-    with open(f"{where}/left{rank()}.json", "w") as file:
+    with open(f"{where}/left{os.getpid()}.json", "w") as file:
         json.dump(not dist.is_initialized(), file)
 
 if __name__ == "__main__":
@@ -79,6 +79,7 @@ LAUNCHES = {
     "torchrun": ([*TORCHRUN, "--nproc-per-node=2", "--standalone"], {}),
     "torchrun on two nodes": ([*TORCHRUN, "--nproc-per-node=1", "--nnodes=2"], {}),
     "srun on two nodes": ([], {}),
+    "ddp on two nodes": ([], {"devices": 2, "num_nodes": 2, "strategy": "ddp"}),
 }
 IN_THE_CALLER = ("alone", "ddp_spawn", "ddp_fork")  # the others go on in both processes
 
@@ -125,6 +126,9 @@ def commands(name):
     if "torchrun" in name:
         place = ["--rdzv-backend=static", "--master-addr=127.0.0.1", f"--master-port={port}"]
         return [([*command, *place, f"--node-rank={node}"], {}) for node in range(2)]
+    if "ddp" in name:  # Lightning starts the second process of each
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        return [([], {**place, "NODE_RANK": str(node)}) for node in range(2)]
     job = {"SLURM_JOB_ID": "77", "SLURM_JOB_NAME": "train", "SLURM_NODELIST": "localhost"}
     job |= {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1", "SLURM_NNODES": "2"}
     job |= {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "2", "SLURM_LOCALID": "0"}
@@ -145,7 +149,8 @@ def start(words, root, stderr=subprocess.STDOUT, **environment):
 def test_every_launch_gives_what_one_process_gives(name, alone, folder, root):
     (wanted,), *others = alone
     found, (printed, warned), files, log = launched(name, folder, root)
-    assert len(found) == (1 if name in IN_THE_CALLER else 2)
+    many = LAUNCHES[name][1].get("num_nodes", 1) * 2
+    assert len(found) == (1 if name in IN_THE_CALLER else many)
     for mine in found:
         assert mine.keys() == wanted.keys()
         for part, value in wanted.items():

@@ -208,12 +208,15 @@ def note_parent():
 def end_with_parent():
     """End this process, which Lightning has started, when the one that started it is gone."""
     global _watches
-    ours = rank() > 0 and "TORCHELASTIC_RUN_ID" not in os.environ and sys.platform != "win32"
-    if not ours or "SLURM_PROCID" in os.environ or _watches:
+    parent, forked = os.getppid(), multiprocessing.parent_process() is not None
+    if not forked:  # started as a script: it may be gone already
+        parent = int(os.environ.get(_PARENT, os.getpid()))
+    elsewhere = "TORCHELASTIC_RUN_ID" in os.environ or "SLURM_PROCID" in os.environ
+    # The first process of a further machine has a number above 0, too, and no such parent.
+    first = rank() == 0 or parent == os.getpid()
+    if first or elsewhere or _watches or sys.platform == "win32":
         return
-    _watches, parent = True, os.getppid()
-    if multiprocessing.parent_process() is None:  # started as a script: it may be gone already
-        parent = int(os.environ.get(_PARENT, parent))
+    _watches = True
 
     def watch():
         while os.getppid() == parent:
