@@ -221,6 +221,16 @@ def accumulation():
     return model, {"x": x, "y": y, "batch_size": BATCH}
 
 
+def around():
+    """Optimizers inside others, of which one scales the loss."""
+    x, y = _arrays()
+    kinds = {".*bias": lk.optimizers.SGD(0.01, momentum=0.9)}
+    shared = lk.optimizers.OptimizerMap(lk.optimizers.Adam(0.02), kinds)
+    shared = lk.optimizers.MultiOptimizer(shared)
+    scaled = lk.optimizers.LossScaleOptimizer(shared, dynamic_growth_steps=5)
+    return _plain(scaled), {"x": x, "y": y, "batch_size": BATCH}
+
+
 def lightning():
     """Where Lightning takes every step: accumulation, clipping, its callbacks, a scheduler."""
     x, y = _arrays()
@@ -274,8 +284,6 @@ def _scheduled(make):
 def together():
     """Two processes, whose batches, random numbers and sums differ."""
     model, given = dense()
-    # Python itself seeds `random` anew in every process that is forked.
-    given["callbacks"] = [callbacks.LambdaCallback(on_train_begin=lambda logs: random.seed(5))]
     return model, {**given, "devices": 2, "accelerator": "cpu", "strategy": "ddp_fork"}
 
 
@@ -380,6 +388,7 @@ WORKLOADS = {
     "generator": generator,
     "no_length": no_length,
     "accumulation": accumulation,
+    "around": around,
     "lightning": lightning,
     "cosine": _scheduled(lambda o: torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(o, 2)),
     "plateau": _scheduled(lambda o: torch.optim.lr_scheduler.ReduceLROnPlateau(o, patience=0)),

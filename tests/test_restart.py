@@ -190,10 +190,11 @@ def data(rows=24):
     return x, x.sum(-1, keepdims=True)
 
 
-def model(units=4, optimizer="adam", metrics=None):
+def model(units=4, optimizer="adam", metrics=None, loss="mse", rate=0.5):
     lk.utils.set_random_seed(2)
-    made = lk.Sequential([layers.Input((3,)), layers.Dense(units), layers.Dense(1)])
-    made.compile(optimizer, loss="mse", metrics=metrics)
+    hidden = [layers.Dense(units), layers.Dropout(rate)]
+    made = lk.Sequential([layers.Input((3,)), *hidden, layers.Dense(1)])
+    made.compile(optimizer, loss=loss, metrics=metrics)
     return made
 
 
@@ -291,10 +292,18 @@ CHANGED = [
     (lambda: {"x": data(23)[0], "y": data(23)[1]}, "of x, rows was 24 and is 23"),
     (lambda: {"batch_size": 6}, "of x, steps was 3 and is 4"),
     (lambda: {"shuffle": False}, "of x, shuffle was True and is False"),
-    (lambda: {"made": model(units=5)}, r"of model, .* was \[4, 3\] .* and is \[5, 3\]"),
+    (lambda: {"made": model(units=5)}, "of layers, dense was units=4 and is units=5"),
     (lambda: {"made": model(optimizer="sgd")}, "optimizer was Adam and is SGD"),
     (lambda: {"made": model(metrics=["mae"])}, r"metrics was \['loss'\] and is \['loss', 'mae'\]"),
     (lambda: {"validation_data": data()}, "of validation_data, kind was not there"),
+    (
+        lambda: {"made": model(loss=lk.losses.Huber(0.5))},
+        r"loss was 'mse' and is Huber\(delta=0\.5",
+    ),
+    (
+        lambda: {"made": model(rate=0.4)},
+        r"of layers, \w+ was rate=0\.5 and is rate=0\.4\. The same",
+    ),
 ]
 
 
@@ -306,6 +315,28 @@ def test_another_training_is_refused(tmp_path, changed, text):
         fit(tmp_path, **given)
     assert "Remove the folder to begin anew, or give another one." in str(error.value)
     assert fit(tmp_path, *data()).epoch == [0, 1, 2, 3]  # nothing was harmed
+
+
+def test_what_is_the_same_in_another_process_is_no_change(tmp_path):
+    """Random seeds, functions and their addresses, initial values, counted names."""
+
+    def made():
+        penalty = lambda w: w.sum() * 0
+        cells = layers.RNN([layers.LSTMCell(3), layers.GRUCell(3)])
+        stack = [
+            layers.TimeDistributed(layers.Dense(3, kernel_regularizer=penalty)),
+            layers.Bidirectional(cells),
+            layers.Lambda(lambda x: x * 2),
+            layers.Dense(1, kernel_initializer=lk.initializers.HeNormal(lk.random.SeedGenerator())),
+        ]
+        made = lk.Sequential([layers.Input((4, 3)), *stack])
+        made.compile("adam", lambda y, y_pred: ((y - y_pred) ** 2).mean())
+        return made
+
+    x, y = np.ones((24, 4, 3), "float32"), np.ones((24, 1), "float32")
+    with pytest.raises(RuntimeError, match="electricity"):
+        fit(tmp_path, x, y, made(), Stop(2))
+    assert fit(tmp_path, x, y, made()).epoch == [0, 1, 2, 3]
 
 
 def decay(rate):

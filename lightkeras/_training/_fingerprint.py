@@ -25,12 +25,62 @@ def fingerprint(fit):
         named[name] = _data(batches)
     tensors = [*model.named_parameters(), *model.named_buffers()]
     named["model"] = {n: f"{list(t.shape)} {t.dtype}" for n, t in tensors}
-    optimizer = model._compiled.optimizer
+    named["layers"] = {n: _arguments(layer) for n, layer in _layers(model)}
+    optimizer, given = model._compiled.optimizer, model._compiled.config
     named["compile()"] = {
         "optimizer": type(optimizer).__name__,
+        **{name: _argument(given[name]) for name in ("loss", "loss_weights")},
         "metrics": [metric.name for metric in model._all_metrics()],
     }
     return named
+
+
+def _layers(model):
+    """(path, layer) of all layers that are no models: their arguments say what they do."""
+    for name, module in model.named_modules():
+        if hasattr(module, "get_config") and not hasattr(module, "_compiled"):
+            yield name, module
+
+
+def _arguments(owner):
+    """ "argument=value" of what a layer or a loss was made with, if it can tell."""
+    try:
+        config = owner.get_config()
+    except Exception:  # of the user's own; it is not needed for training
+        return []
+    own = (n for n in config if not isinstance(getattr(owner, n, None), torch.nn.Module))
+    return [f"{n}={_argument(config[n])}" for n in own if n != "name" and _matters(n)]
+
+
+def _matters(argument):
+    """Not what a backup replaces, which may be drawn, nor where a lambda stands in the script."""
+    return argument not in _FREE and not argument.endswith("_initializer")
+
+
+_FREE = ("seed", "code", "defaults", "closure", "value")
+_MOST = 100  # characters of a value
+
+
+def _argument(value):
+    """Short text that is the same in every process: no addresses, no code of lambdas."""
+    if isinstance(value, dict) and "class_name" in value:
+        inside = value.get("config")
+        return f"{value['class_name']}({_argument(inside) if isinstance(inside, dict) else ''})"
+    if isinstance(value, dict):
+        named = {n: v for n, v in value.items() if _matters(n)}
+        if "trainable" in named:  # a layer, of which names are counted
+            named.pop("name", None)
+        text = ", ".join(f"{n}={_argument(v)}" for n, v in named.items())
+    elif isinstance(value, (list, tuple)):
+        text = f"[{', '.join(map(_argument, value))}]"
+    elif value is None or isinstance(value, (bool, int, float, str)):
+        text = repr(value)
+    elif hasattr(value, "get_config"):
+        text = f"{type(value).__name__}({', '.join(_arguments(value))})"
+    else:
+        text = getattr(value, "__name__", type(value).__name__)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return text if len(text) <= _MOST else f"{text[: _MOST // 2]}... ({digest})"
 
 
 def _data(batches):
@@ -73,12 +123,21 @@ def check(now, then, folder):
         mine, saved = now.get(what, {}), then.get(what, {})
         for name in [*saved, *mine]:
             if mine.get(name) != saved.get(name):
+                was, now_is = _different(saved.get(name), mine.get(name))
                 raise ValueError(
                     f"The backup in {folder!r} belongs to another training: of {what}, {name} was "
-                    f"{saved.get(name, 'not there')} and is {mine.get(name, 'not there')}. "
+                    f"{was} and is {now_is}. "
                     "The same data, model and number of processes can go on. Remove the folder to "
                     "begin anew, or give another one."
                 )
+
+
+def _different(then, now):
+    """What to show of two values: of the arguments of a layer, those that differ."""
+    if all(isinstance(given, list) and "=" in "".join(given[:1]) for given in (then, now)):
+        pairs = ((then, now), (now, then))
+        return [", ".join(a for a in mine if a not in other) for mine, other in pairs]
+    return ["not there" if given is None else given for given in (then, now)]
 
 
 # ---- what a script may change, and a training that goes on does not ----------------------------

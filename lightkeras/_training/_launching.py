@@ -9,6 +9,7 @@ end with `fit` are killed from outside, by the one that has called it (`_workers
 from __future__ import annotations
 
 import os
+import random
 import signal
 import tempfile
 import time
@@ -159,7 +160,7 @@ def _told_by(status):
 @contextmanager
 def _workers(launcher, signals, restarts):
     """In the process that waits for them: signals to it are theirs."""
-    here, begin = os.getpid(), mp.start_processes
+    here, begin, drawn = os.getpid(), mp.start_processes, random.getstate()
     starting, processes = True, []
 
     def on_signal(number, _):
@@ -208,6 +209,7 @@ def _workers(launcher, signals, restarts):
     def meet():
         if os.getpid() != here:
             signals.default()
+            random.setstate(drawn)  # Python seeds it anew where it forks
 
     signals.meet = meet
     _listen(on_signal)

@@ -281,7 +281,12 @@ class Restart:
 def _rate_in(optimizers):
     """The learning rate that a backup holds; None where the optimizer was not built."""
     saved = optimizers.get("optimizer")
-    return None if saved is None else float(saved["state"]["param_groups"][0]["lr"])
+    if saved is None:
+        return None
+    state = saved["state"]
+    while "optimizers" in state:  # one around others, as of the policy mixed_float16
+        state = state["optimizers"][0]
+    return float(state["param_groups"][0]["lr"])
 
 
 def _check_strategy(trainer):
