@@ -14,6 +14,7 @@ from lightkeras._ranks import gather, rank, world
 from lightkeras._training._backup import packed
 from lightkeras._training._state import (
     callback_states,
+    keyed,
     load_optimizer,
     optimizer_state,
     optimizers_of,
@@ -99,7 +100,8 @@ def complete(fit, checkpoint):
         mine = random_part(fit)
         checkpoint["lightkeras"].update(
             callbacks=callback_states(fit.group.callbacks),
-            told=fit.told,  # how many callbacks have heard of the end of this epoch
+            ended=fit.told is not None,  # whether the file is of the end of an epoch
+            untold=[key for key, _ in keyed(fit.group.callbacks)][fit.told or 0 :],  # of that end
             logs=packed(fit.epoch_logs, "logs"),
             random=gather(mine) if world() > 1 else [mine],
         )
@@ -175,9 +177,10 @@ def put_back_ckpt(fit):
     places = loaded.get("random", ())
     if len(places) == world():  # else as many processes have to draw other numbers
         put_back_random(fit, places[rank()])
-    if loaded["told"] is not None:
-        for callback in fit.group.callbacks[loaded["told"] :]:
-            callback.on_epoch_end(loaded["epoch"], dict(loaded["logs"]))
+    if loaded["ended"]:
+        for key, callback in keyed(fit.group.callbacks):
+            if key in loaded["untold"]:
+                callback.on_epoch_end(loaded["epoch"], dict(loaded["logs"]))
         numbers = {k: torch.tensor(v) for k, v in loaded["logs"].items() if isinstance(v, float)}
         fit.trainer.callback_metrics.update(numbers)
         for callback in fit.trainer.callbacks:

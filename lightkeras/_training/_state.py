@@ -16,6 +16,7 @@ from lightkeras.optimizers import parameter_of
 __all__ = [
     "callback_states",
     "data_of",
+    "keyed",
     "load_optimizer",
     "optimizer_state",
     "optimizers_of",
@@ -103,7 +104,7 @@ def optimizer_state(model, optimizer):
     return {"names": owned, "state": packed(optimizer.state_dict(), "the optimizer's state")}
 
 
-def _keyed(callbacks):
+def keyed(callbacks):
     """(key, callback): the class's name, with a number where it is there more than once."""
     seen: dict = {}
     for callback in callbacks:
@@ -115,7 +116,7 @@ def _keyed(callbacks):
 def callback_states(callbacks):
     """{key: state} of those that have one."""
     found = {}
-    for key, callback in _keyed(callbacks):
+    for key, callback in keyed(callbacks):
         state = callback.state_dict() if hasattr(callback, "state_dict") else None
         if state:
             found[key] = packed(state, f"state_dict() of {type(callback).__name__}")
@@ -279,10 +280,10 @@ def load_optimizer(model, optimizer, saved):
 
 def put_back_callbacks(callbacks, states, what="backup"):
     """Give callbacks what their `state_dict` had given, which stands in a backup or a file."""
-    keyed = dict(_keyed(callbacks))
+    named = dict(keyed(callbacks))
     for key, state in states.items():
-        if key in keyed:
-            keyed[key].load_state_dict(state)
+        if key in named:
+            named[key].load_state_dict(state)
         else:
             warnings.warn(
                 f"The {what} holds the state of {key.rpartition(' ')[0]}(), which is not among the "
