@@ -258,6 +258,23 @@ def test_in_two_processes(of_keras, name):
     assert np.array_equal(rows, rows_too) and len(rows) == len(X)
 
 
+def twice(k, name, **more):
+    """Trained, trained again in this process, evaluated."""
+    model, *found = trained(k, name, **more)
+    (x, y), how = PROGRAMS[name](k)[1], {**HOW, "epochs": 2}
+    again = model.fit(x, y, **how).history
+    seen = model.evaluate(x, y, verbose=0) if y is not None else []
+    return [*found, dict(sorted(again.items())), model.get_weights(), seen]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
+@pytest.mark.parametrize("name", ["a_step", "two_optimizers", "gradients_added_up"])
+@pytest.mark.filterwarnings("ignore")
+def test_what_processes_that_end_with_fit_leave_behind(name):
+    """Metrics that the first step has made, and the slots of every optimizer."""
+    check(twice(lk, name, accelerator="cpu", strategy="ddp_fork", devices=2), twice(keras, name))
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 @pytest.mark.filterwarnings("ignore")
 def test_in_a_trainer_of_ones_own(of_keras, name):

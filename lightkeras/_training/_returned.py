@@ -21,6 +21,15 @@ from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcess
 
 from lightkeras._together import moved_metrics
 from lightkeras._training._counterparts import audience
+from lightkeras._training._state import (
+    bind,
+    bound_to,
+    generators_of,
+    load_optimizer,
+    optimizers_of,
+    plain_optimizer_state,
+    plain_values,
+)
 
 __all__ = ["brought_back", "write"]
 
@@ -41,11 +50,15 @@ def write(path, fit):
     """Write the state of `fit` to a file, at the end of training in the first process."""
     model, trainer = fit.model, fit.trainer
     names = {id(value): name for name, value in _known(fit, trainer).items()}
-    optimizer = model._compiled.optimizer
+    scheduler = model._compiled.scheduler
     state = {
         "tensors": {name: t.detach().cpu() for name, t in _tensors(model)},
-        "optimizer": None if optimizer is None else optimizer.state_dict(),
+        "optimizers": {n: plain_optimizer_state(model, o) for n, o in optimizers_of(model)},
+        "scheduler": None if scheduler is None else scheduler.state_dict(),
+        "values": plain_values(model),
+        "bound": bound_to(model),
         "metrics": [metric._local_state() for metric in moved_metrics(model)],
+        "generators": generators_of(fit).state(),
         "random": (torch.get_rng_state(), np.random.get_state(), random.getstate()),
     }
     callbacks = [_attributes(c, names) for c in _callbacks(fit, trainer)]
@@ -59,8 +72,14 @@ def _read(path, fit, trainer):
     with torch.no_grad():
         for name, tensor in _tensors(model):
             tensor.copy_(state["tensors"][name])
-    if state["optimizer"] is not None:
-        model._compiled.optimizer.load_state_dict(state["optimizer"])
+    for name, optimizer in optimizers_of(model):
+        load_optimizer(model, optimizer, state["optimizers"].get(name))
+    if state["scheduler"] is not None:
+        model._compiled.scheduler.load_state_dict(state["scheduler"])
+    for name, value in state["values"].items():
+        setattr(model, name, value)
+    generators_of(fit).put_back(state["generators"])
+    bind(model, state["bound"])
     for metric, values in zip(moved_metrics(model), state["metrics"], strict=True):
         metric._merge([values])
     for callback, attributes in zip(_callbacks(fit, trainer), callbacks, strict=True):

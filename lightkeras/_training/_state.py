@@ -14,13 +14,17 @@ from lightkeras.metrics._torchmetrics import TorchMetric
 from lightkeras.optimizers import parameter_of
 
 __all__ = [
+    "bind",
+    "bound_to",
     "callback_states",
     "data_of",
+    "generators_of",
     "keyed",
     "load_optimizer",
     "optimizer_state",
     "optimizers_of",
     "own_part",
+    "plain_optimizer_state",
     "plain_values",
     "put_back",
     "put_back_callbacks",
@@ -31,7 +35,7 @@ __all__ = [
 ]
 
 
-def _generators(fit):
+def generators_of(fit):
     """The generators of layers and of the data's own objects."""
     owners = dict(fit.model.named_modules())
     for name, batches in data_of(fit).items():
@@ -97,11 +101,17 @@ def optimizers_of(model):
 
 def optimizer_state(model, optimizer):
     """The state and the names of the parameters; None of one that has none yet."""
+    found = plain_optimizer_state(model, optimizer)
+    return found and {**found, "state": packed(found["state"], "the optimizer's state")}
+
+
+def plain_optimizer_state(model, optimizer):
+    """The same, of whatever the optimizer keeps."""
     if optimizer is None or not any(g["params"] for g in optimizer.param_groups):
         return None
     names = {id(p): n for n, p in model.named_parameters()}
     owned = [names.get(id(p)) for g in optimizer.param_groups for p in g["params"]]
-    return {"names": owned, "state": packed(optimizer.state_dict(), "the optimizer's state")}
+    return {"names": owned, "state": optimizer.state_dict()}
 
 
 def keyed(callbacks):
@@ -157,8 +167,8 @@ def own_part(fit):
     """Random numbers, sums of metrics, gradients that add up, place in the data."""
     return {
         "rng": packed(rng_state(), "the state of the random numbers"),
-        "generators": packed(_generators(fit).state(), "the state of the generators"),
-        "bound": _bound_to(fit.model),
+        "generators": packed(generators_of(fit).state(), "the state of the generators"),
+        "bound": packed(bound_to(fit.model), "outputs"),
         "metrics": [_metric_state(m) for m in moved_metrics(fit.model)],
         "step_logs": packed(fit.model.__dict__.get("_step_logs"), "logs of train_step"),
         "gradients": _gradients(fit),
@@ -167,11 +177,17 @@ def own_part(fit):
     }
 
 
-def _bound_to(model):
+def bound_to(model):
     """What losses and metrics were made for, where a step of the user's own has brought it."""
     if not model._overrides("train_step") or model._compiled.parts is None:
         return None
-    return packed(model._compiled.bound_to, "outputs")
+    return model._compiled.bound_to
+
+
+def bind(model, bound):
+    """Make the losses and metrics of `bound_to`, if there are none: they are to be put back."""
+    if bound is not None and model._compiled.parts is None:
+        model._compiled.bind(*bound)
 
 
 def _metric_state(metric):
@@ -227,7 +243,7 @@ def random_part(fit):
     """What `own_part` has of random numbers, for a place between two epochs."""
     return {
         "rng": packed(rng_state(), "the state of the random numbers"),
-        "generators": packed(_generators(fit).state(), "the state of the generators"),
+        "generators": packed(generators_of(fit).state(), "the state of the generators"),
         "data": {n: packed(b.state_dict(), n) for n, b in data_of(fit).items()},
     }
 
@@ -295,8 +311,7 @@ def put_back_callbacks(callbacks, states, what="backup"):
 @torch.no_grad()
 def put_back_own(fit, state):
     """Put back what `own_part` took; the random numbers last."""
-    if state.get("bound") is not None and fit.model._compiled.parts is None:
-        fit.model._compiled.bind(*state["bound"])  # there are metrics to be put back
+    bind(fit.model, state.get("bound"))
     metrics = moved_metrics(fit.model)
     _show_two_rows(fit, metrics, state["metrics"])
     for metric, values in zip(metrics, state["metrics"], strict=True):
@@ -309,7 +324,7 @@ def put_back_own(fit, state):
         parameters[name].grad = gradient.to(parameters[name].device)
     for name, batches in data_of(fit).items():
         batches.load_state_dict(state["data"][name])
-    _generators(fit).put_back(state["generators"])
+    generators_of(fit).put_back(state["generators"])
     set_rng_state(state["rng"])
 
 
@@ -323,5 +338,5 @@ def put_back_random(fit, state):
         then = state["data"].get(name, {})
         if then.keys() == batches.state_dict().keys() and not then.get("lasts"):
             batches.load_state_dict(then)
-    _generators(fit).put_back(state["generators"])
+    generators_of(fit).put_back(state["generators"])
     set_rng_state(state["rng"])
