@@ -220,6 +220,20 @@ def a_build_that_calls_that_of_the_base(k):
     return found
 
 
+@program
+def losses_in_their_order(k):
+    def call(self, x):
+        self.add_loss(k.ops.mean(x))
+        return x
+
+    watched = type("Watched", (k.layers.Layer,), {"call": call})
+    layers = [k.layers.Dense(3, kernel_regularizer="l2"), watched()]
+    layers.append(k.layers.Dense(3, bias_regularizer="l1", kernel_regularizer="l1"))
+    model = seeded(k.Sequential([k.Input((4,)), *layers]))
+    model(X)
+    return list(model.losses)
+
+
 # ---- arrays in all layouts ----------------------------------------------------------------------
 
 

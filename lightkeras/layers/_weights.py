@@ -393,13 +393,10 @@ class Weighted(torch.nn.Module):
 
     @property
     def losses(self):
-        """Regularization terms and what `add_loss` was given in the last call."""
-        terms = []
-        for module in self.modules():
-            if isinstance(module, Weighted):
-                terms += module._added_losses
-                terms += [r(w) for r, w in module._regularized()]
-        return terms
+        """What `add_loss` was given in the last call, and after it the regularization terms."""
+        layers = [m for m in self.modules() if isinstance(m, Weighted)]
+        added = [loss for layer in layers for loss in layer._added_losses]
+        return added + [r(w) for layer in layers for r, w in layer._regularized()]
 
     def _regularized(self):
         """(regularizer, weight in Keras's layout) of the layer's own trainable weights."""
