@@ -469,3 +469,17 @@ def test_a_namesake_that_is_not_given_is_asked_for(tmp_path):
     with pytest.raises(lk.saving.LoadError) as error:
         lk.models.load_model(tmp_path / "own.keras")
     assert 'custom_objects={"LayerNormalization": LayerNormalization}' in str(error.value)
+
+
+def test_columns_of_an_array_bring_no_warning_of_torch(recwarn):
+    """Torch says once a process that it copies what is not contiguous."""
+    column, steps = torch.as_tensor(X)[:, 0], torch.arange(8.0)[::2]
+    torch.set_warn_always(True)
+    try:
+        lk.ops.histogram(column, bins=4)
+        lk.ops.histogram(column, bins=steps)
+        lk.ops.searchsorted(steps, column)
+        lk.ops.digitize(column, steps)
+    finally:
+        torch.set_warn_always(False)
+    assert not recwarn.list

@@ -262,7 +262,7 @@ class IntegerLookup(Lookup):
         inputs = inputs.long().contiguous()
         if not len(self._keys):
             return self._oov(inputs)
-        at = torch.searchsorted(self._keys, inputs).clamp(max=len(self._keys) - 1)
+        at = torch.searchsorted(self._keys, inputs.contiguous()).clamp(max=len(self._keys) - 1)
         known = self._keys[at] == inputs
         if self.num_oov_indices == 0 and not bool(known.all()):
             raise self._unknown(inputs[~known].unique().tolist())

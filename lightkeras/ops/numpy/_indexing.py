@@ -210,7 +210,8 @@ def searchsorted(sorted_sequence, values, side="left"):
             "is accepted. For several, use ops.vectorized_map over their first axis."
         )
     dtype = torch.promote_types(sorted_sequence.dtype, values.dtype)
-    return torch.searchsorted(sorted_sequence.to(dtype), values.to(dtype), side=side).int()
+    limits, values = (x.to(dtype).contiguous() for x in (sorted_sequence, values))
+    return torch.searchsorted(limits, values, side=side).int()
 
 
 @op("x", "bins")
@@ -220,7 +221,7 @@ def digitize(x, bins):
     >>> digitize([0.5, 1.0, 9.0], [1.0, 2.0])
     tensor([0, 1, 2], dtype=torch.int32)
     """
-    return torch.bucketize(widened(x), bins, right=True).to(torch.int32)
+    return torch.bucketize(widened(x).contiguous(), bins.contiguous(), right=True).int()
 
 
 # ---- counting -----------------------------------------------------------------------------------
@@ -320,13 +321,13 @@ def histogram(x, bins=10, range=None):
     >>> counts.tolist(), limits.tolist()
     ([1.0, 2.0, 1.0], [1.0, 2.0, 3.0, 4.0])
     """
-    x = floating(x).flatten()
+    x = floating(x).flatten().contiguous()
     if isinstance(bins, int):
         low, high = range or (x.min().item(), x.max().item())
         low, high = (low - 0.5, high + 0.5) if low == high else (low, high)
         limits = torch.linspace(low, high, bins + 1, dtype=x.dtype, device=x.device)
     else:
-        limits = tensor(bins, x.dtype)
+        limits = tensor(bins, x.dtype).contiguous()
     place = torch.searchsorted(limits, x, right=True) - 1
     place = torch.where(x == limits[-1], len(limits) - 2, place)  # the last limit counts, too
     inside = place[(x >= limits[0]) & (x <= limits[-1])]
