@@ -73,14 +73,14 @@ def sharing(part):
     """Inside the `with` block, the running batch is spread over the processes.
 
     Args:
-        part: Rows here by rows in all.
+        part: Rows here by rows in all; None: it is whole again.
     """
     global share
-    share = part
+    before, share = share, part
     try:
         yield
     finally:
-        share = None
+        share = before
 
 
 def total(count):

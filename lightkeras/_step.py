@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import torch
 
@@ -55,6 +56,7 @@ class Compiled:
         self.outputs = None  # their names and places, once they have been seen
         self.parts = None  # one _Part for each, likewise
         self.named = []  # (name in the logs, metric) of the parts
+        self.on_bound: Callable[[], None] | None = None  # called when they are made
         self.seen = None  # shapes of x without its rows, for which `shapes` are those of outputs
         self.checked = False  # whether the last layers have been looked at
         self.metrics = CompiledMetrics(self)
@@ -88,7 +90,8 @@ class Compiled:
             metrics.resolve(metric, None, (1, 1), (1, 1))
 
     def __getstate__(self):
-        return {**self.__dict__, "steps": {}, "taken": {}}  # a copy compiles anew
+        # A copy compiles anew, and is not the one that several processes train.
+        return {**self.__dict__, "steps": {}, "taken": {}, "on_bound": None}
 
     def say_plain(self, model, name, reason, limit=""):
         """Warn, once, that steps are not compiled though that was asked for.
@@ -172,6 +175,8 @@ class Compiled:
         plain = isinstance(y_pred, torch.Tensor) and (y is None or isinstance(y, torch.Tensor))
         self.single = self.parts[0] if plain else None  # the short way, without trees
         self.shapes = [tuple(t.shape) for t in outs]
+        if self.on_bound is not None:
+            self.on_bound()
 
     def _in_order(self, names, y_pred):
         """The parts as their losses are listed in what `evaluate` returns: as Keras does."""

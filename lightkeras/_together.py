@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
+import numpy as np
+import torch
+
+from lightkeras._config import _outside
 from lightkeras._ranks import gather
 from lightkeras._step import LossMean
+from lightkeras.metrics import Metric, TorchMetric
 
 __all__ = ["agree", "averaged_logs", "in_order", "keep_sums", "last_logs", "moved_metrics"]
 
@@ -38,9 +45,13 @@ def moved_metrics(model):
     return list({id(m): m for m in metrics if hasattr(m, "_merge")}.values())
 
 
-def keep_sums(model):
-    """A function that puts the metrics back as they are now, for a validation in between."""
-    undo = [metric._keep() for metric in moved_metrics(model)]
+def keep_sums(model, but=()):
+    """A function that puts the metrics back as they are now, for a validation in between.
+
+    Args:
+        but: Metrics that are left alone.
+    """
+    undo = [metric._keep() for metric in moved_metrics(model) if not _is_in(metric, but)]
     logs = model.__dict__.get("_step_logs")
 
     def put_back():
@@ -57,26 +68,41 @@ def last_logs(model, step):
     Args:
         step: The number of this process's last batch, and 1; below 1 where it had none.
     """
+    for metric in moved_metrics(model):
+        if isinstance(metric, Metric) and not isinstance(metric, TorchMetric):
+            _warn_elsewhere(metric)
     parts = gather((step, _logs(model, step > 0)))
     return max(parts, key=lambda part: part[0])[1]
 
 
-def averaged_logs(model, share):
+def _warn_elsewhere(metric):
+    """Warn of a metric whose numbers nobody can add up."""
+    if not metric.variables:
+        warnings.warn(
+            f"The metric {metric.name!r} keeps its numbers outside of add_weight(), and each "
+            "process has seen other batches. They cannot be combined: the value is that of some. "
+            "Make its state with self.add_weight(name=...).",
+            stacklevel=_outside(),
+        )
+
+
+def averaged_logs(model, share, same=()):
     """Logs of a pass whose batches were shared.
 
     What is no metric (a loss that a step of the user's own returns) is weighted by rows.
 
     Args:
         share: This process's part of the last batch; None where it had no row of the epoch.
+        same: Metrics that have seen the batches whole, in each process.
     """
     put_back = keep_sums(model)  # training may go on with what this process alone has
-    parts = gather((share, _logs(model, share is not None)))
+    parts = gather((share, _logs(model, share is not None, same)))
     put_back()
     parts = [(share, logs) for share, logs in parts if share is not None]
     (_, logs), total = parts[0], sum(weight for weight, _ in parts)
     for name, value in logs.items():
         values = [part.get(name) for _, part in parts]
-        if any(v != value for v in values) and all(isinstance(v, float) for v in values):
+        if all(isinstance(v, float) for v in values) and any(v != value for v in values):
             logs[name] = sum(w * v for (w, _), v in zip(parts, values, strict=True)) / total
     return logs
 
@@ -87,14 +113,14 @@ def in_order(outputs):
     return [parts[i % len(parts)][i // len(parts)] for i in range(sum(map(len, parts)))]
 
 
-def _logs(model, took_part):
+def _logs(model, took_part, same=()):
     """Merge the sums of all processes; their logs, or None where this one had no batches."""
     metrics = moved_metrics(model)
     states = gather([m._local_state() for m in metrics] if took_part else None)
     own = model.__dict__.get("_step_logs") if took_part else None
     before = None if own is None else _results(metrics)
     for metric, parts in zip(metrics, zip(*filter(None, states), strict=True), strict=True):
-        metric._merge(parts)
+        metric._merge(parts[:1] if _is_in(metric, same) else parts)
     if not took_part:
         return None
     logs = model._logs(over=True)
@@ -103,13 +129,22 @@ def _logs(model, took_part):
     return logs
 
 
+def _is_in(metric, metrics):
+    return any(metric is other for other in metrics)
+
+
 def _results(metrics):
     results = {}
     for metric in (m for m in metrics if not _is_untouched(m)):
         value = metric.result()
         results.update(value if isinstance(value, dict) else {metric.name: value})
-    sizes = {name: getattr(value, "numel", lambda: 1)() for name, value in results.items()}
-    return {name: float(value) for name, value in results.items() if sizes[name] == 1}
+    return {name: _plain(value) for name, value in results.items()}
+
+
+def _plain(value):
+    """A float, or an array of several values."""
+    value = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+    return float(value) if value.size == 1 else value
 
 
 def _is_untouched(metric):
@@ -123,6 +158,8 @@ def _read_again(logs, before, after):
     A metric is known by its name, or else by its value, where only one had that.
     """
     for name, value in list(logs.items()):
-        names = [name] if name in after else [k for k, v in before.items() if v == value]
+        names = (
+            [name] if name in after else [k for k, v in before.items() if np.array_equal(v, value)]
+        )
         if len(names) == 1:
             yield name, after[names[0]]

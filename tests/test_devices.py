@@ -53,6 +53,13 @@ def spread(y_true, y_pred):
     return (y_pred.max() - y_pred.min()) * torch.ones(())
 
 
+def of_states():
+    """Metrics that count, collect, or both."""
+    found = ["accuracy", metrics.AUC(), metrics.Precision(), metrics.F1Score(threshold=0.5)]
+    found += [metrics.BinaryIoU([0, 1], 0.5), metrics.R2Score()]
+    return [*found, torchmetrics.classification.BinaryAUROC(), torchmetrics.MeanSquaredError()]
+
+
 def judged(*more):
     """A model of two outcomes with metrics of every kind of state."""
     lk.utils.clear_session(free_memory=False)  # or the metrics are counted in their names
@@ -60,9 +67,7 @@ def judged(*more):
     model = lk.Sequential(
         [lk.Input((4,)), layers.Dense(5, activation="tanh"), layers.Dense(1, activation="sigmoid")]
     )
-    states = ["accuracy", metrics.AUC(), metrics.Precision(), metrics.F1Score(threshold=0.5)]
-    states += [metrics.BinaryIoU([0, 1], 0.5), metrics.R2Score(), Largest(), Weighed(), spread]
-    states += [torchmetrics.classification.BinaryAUROC(), torchmetrics.MeanSquaredError(), *more]
+    states = [*of_states(), Largest(), Weighed(), spread, *more]
     loss = losses.BinaryCrossentropy(reduction="mean_with_sample_weight")
     model.compile("sgd", loss, metrics=states, weighted_metrics=["mae"])
     return model
@@ -482,6 +487,10 @@ CASES = {
     "overlap of columns": {"model": yes_or_no, "loss": losses.Dice(axis=0)},
     "overlap of columns, sum": {"model": yes_or_no, "loss": losses.Dice("sum", axis=0)},
     "overlap of rows, sum": {"model": yes_or_no, "loss": losses.Tversky(reduction="sum", axis=-1)},
+    "metrics of states": {
+        "model": yes_or_no, "loss": "binary_crossentropy", "floatx": "float32", "n": 17,
+        "metrics": lambda: [*of_states(), metrics.Precision([0.3, 0.5]), Weighed(), spread],
+    },
     "penalties": {"model": lambda: classes(penalized=True)},
     "add_loss": {"model": with_added_loss},
     "compute_loss": {"model": with_own_loss},
@@ -528,6 +537,8 @@ def data_of(case):
     w = r.rand(n).astype(case["floatx"]) if case.get("weighted") else None
     if case["model"] is masked:
         x, y = x[..., None] * (r.rand(n, 4, 1) > 0.3), np.tile(y[:, None], (1, 4))
+    if case["model"] is yes_or_no:
+        y = (y % 2)[:, None]
     if case["model"] is several_outputs:
         y = {"a": y, "b": x.sum(1)}
     return x, y, w
@@ -540,11 +551,11 @@ def compiled(case):
     if make is torch.optim.Adam:
         model.build((None, 4))
     optimizer = make(model.parameters(), 0.01) if make is torch.optim.Adam else make()
-    plain = case["model"] is classes
+    plain, several = case["model"] is classes, case["model"] is several_outputs
     model.compile(
         optimizer,
         case["loss"],
-        metrics={"a": "accuracy"} if case["model"] is several_outputs else ["accuracy"],
+        metrics={"a": "accuracy"} if several else case.get("metrics", lambda: ["accuracy"])(),
         weighted_metrics=["accuracy", metrics.SparseTopKCategoricalAccuracy(2)] if plain else None,
     )
     return model, optimizer
@@ -597,7 +608,8 @@ def test_training_walks_the_path_of_one_process(world, alone):
             near = 1e-5 if case.get("floatx") == "float32" else 1e-6
             assert mine[0].keys() == wanted[0].keys(), name
             for key, values in wanted[0].items():
-                assert mine[0][key] == pytest.approx(values, rel=near, abs=near), (name, key)
+                told = f"{name}, {key}"
+                np.testing.assert_allclose(mine[0][key], values, rtol=near, atol=near, err_msg=told)
             for part in (1, 2):
                 for a, b in zip(mine[part], wanted[part], strict=True):
                     np.testing.assert_allclose(a, b, rtol=near, atol=near, err_msg=name)

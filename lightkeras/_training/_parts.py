@@ -14,6 +14,7 @@ from lightkeras._data import unpack
 from lightkeras._ranks import gather, rank, sharing, world
 from lightkeras._together import averaged_logs, keep_sums
 from lightkeras._training._failures import end_with_parent, leave_at_exit, let_others_speak
+from lightkeras._training._whole import Whole
 from lightkeras._tree import flatten, map_structure
 
 __all__ = ["Parts", "lay_out_gradients", "share_gradients"]
@@ -35,11 +36,13 @@ class Parts:
         self.processes = world()
         self.weight = 1 / self.processes  # of this process's rows in the running batch
         self.had_rows = False  # in this epoch
+        self.judges = None  # losses and metrics that are given whole batches
         self.hooks = []
         batches.seed = gather(batches.seed)[0]
         batches.shard(rank(), self.processes)
         # Where there are fewer rows than processes, the others take these, and count them 0 times.
         self.spare = None if whole else _two_rows(batches.peek())
+        self.weighted = self.spare is not None and self.spare[2] is not None
         normalizing = [m for m in model.modules() if hasattr(m, "synchronized")]
         self.synchronized = [m for m in normalizing if synchronize and not m.synchronized]
         for layer in self.synchronized:
@@ -54,6 +57,8 @@ class Parts:
         leave_at_exit()
         if own_step:
             self.hooks = share_gradients(self.model, lambda: self.weight)
+        if not self.whole:
+            self.judges = Whole(self.model, self.weighted)
         if rank() > 0:  # or the rows of one share would be dropped out like those of another
             torch.manual_seed(int(torch.randint(2**31, ())) + rank())
 
@@ -65,6 +70,7 @@ class Parts:
         batch = unpack(batch)
         rows = len(flatten(batch[0])[0])
         self.weight = rows / self.batches.global_rows(number)
+        self.judges.begin_batch()
         with sharing(self.weight):
             loss = self._without_rows(take, batch) if rows == 0 else take(*batch)
         self.had_rows |= rows > 0
@@ -72,14 +78,15 @@ class Parts:
 
     def _without_rows(self, take, batch):
         """The others wait for gradients of this process, too: they will be zero."""
-        put_back = keep_sums(self.model)
+        put_back = keep_sums(self.model, but=self.judges.metrics)
         loss = take(*(self.spare or batch))
         put_back()
         return loss
 
     def logs(self):
         """Logs of the epoch so far, of all processes."""
-        return averaged_logs(self.model, self.weight if self.had_rows else None)
+        same = () if self.judges is None else self.judges.metrics
+        return averaged_logs(self.model, self.weight if self.had_rows else None, same)
 
     def any(self, flag):
         """Whether `flag` holds on some process."""
@@ -96,6 +103,8 @@ class Parts:
 
     def end(self):
         """Let go of the model, also after an error."""
+        if self.judges is not None:
+            self.judges.end()
         for layer in self.synchronized:
             layer.synchronized = False
         for hook in self.hooks:

@@ -132,8 +132,9 @@ class TorchMetric(Metric):
         names = ("_computed", "_update_count")
         kept = []
         for part in self._parts():
-            values = {name: getattr(part, name) for name in (*names, *part._reductions)}
-            kept.append((part, {k: list(v) if type(v) is list else v for k, v in values.items()}))
+            values = {name: getattr(part, name) for name in names}
+            values.update((name, _copied(getattr(part, name))) for name in part._reductions)
+            kept.append((part, values))
 
         def put_back():
             for part, values in kept:
@@ -145,6 +146,11 @@ class TorchMetric(Metric):
 
 def _on(value, device):
     return [t.to(device) for t in value] if isinstance(value, list) else value.to(device)
+
+
+def _copied(value):
+    """A state for itself: an update may add to it in place."""
+    return list(value) if isinstance(value, list) else value.clone()
 
 
 def _on_cpu(value):
