@@ -454,6 +454,9 @@ CASES = {
     "batches shuffled": {"fit": {"shuffle": "batch"}},
     "some steps": {"fit": {"steps_per_epoch": 2}},
     "some steps, fewer at the end of the data": {"fit": {"steps_per_epoch": 3}},
+    "some steps, from a later epoch on": {
+        "n": 69, "fit": {"initial_epoch": 4, "epochs": 6, "steps_per_epoch": 2}
+    },
     "float32": {"floatx": "float32"},
     "adam": {"optimizer": lambda: lk.optimizers.Adam(0.01)},
     "torch's adam": {"optimizer": torch.optim.Adam},
@@ -573,13 +576,12 @@ def trained(case):
         x,
         y,
         sample_weight=w,
-        epochs=2,
         batch_size=case["batch"],
         validation_data=(x, y),
         callbacks=case.get("callbacks", list)(),
         verbose=0,
         accelerator="cpu",
-        **case.get("fit", {}),
+        **{"epochs": 2, **case.get("fit", {})},
         **case.get("flags", {}),
     )
     slots = [np.asarray(v) for v in getattr(optimizer, "variables", ())]

@@ -84,6 +84,16 @@ def test_all_ways_end_with_identical_weights(way):
     assert usual.history.history == other.history.history
 
 
+@pytest.mark.filterwarnings("error:Epoch")
+@pytest.mark.parametrize("way", WAYS)
+def test_all_ways_take_as_many_steps_from_a_later_epoch_on(way):
+    options = {"initial_epoch": 4, "steps_per_epoch": 6}  # of 13; the epoch after would have 1
+    for flags in ({}, WAYS[way]):
+        model = classifier()
+        model.fit(X, Y, epochs=6, batch_size=16, verbose=0, **options, **flags)
+        assert int(model.optimizer.iterations) == 12
+
+
 def test_lightning_callback_sees_every_batch_and_the_steps_are_counted():
     watcher = _Watcher()
     trainer = L.Trainer(

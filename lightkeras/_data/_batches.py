@@ -179,8 +179,8 @@ class Indexed(Batches):
         if shuffle:
             self._draw_seed()
 
-    def _window(self, epoch):
-        """`(pass over the data, first batch, end)` of an epoch."""
+    def _window(self, epoch, tell=True):
+        """`(pass over the data, first batch, end)` of an epoch that begins, or may begin later."""
         if self._restart or not self.steps:
             if self.total < (self._asked or 0) and not self._warned:
                 self._warned = True
@@ -189,13 +189,13 @@ class Indexed(Batches):
         number, part = divmod(epoch - self.begins, math.ceil(self.total / self.steps))
         first = part * self.steps
         stop = min(first + self.steps, self.total)
-        if stop - first < (self._asked or 0) and not self._warned:  # as Keras does
+        if stop - first < (self._asked or 0) and tell and not self._warned:  # as Keras does
             self._warned = True
             _warn_short(epoch, stop - first, self._asked, self.total)
         return self.begins + number, first, stop
 
     def steps_here(self):
-        _, first, stop = self._window(self.epoch)
+        _, first, stop = self._window(self.epoch, tell=False)
         return stop - first
 
     def _draw_seed(self):

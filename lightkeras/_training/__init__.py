@@ -115,6 +115,7 @@ def fit(
     group.validate(val is not None, names)
     train.check_epochs(epochs - initial_epoch)
     train.begins = initial_epoch
+    train.set_epoch(initial_epoch)  # Lightning asks for its length before it begins
     if not isinstance(validation_freq, int):
         validation_freq = Listed(validation_freq)
     if val is not None:
