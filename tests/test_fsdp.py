@@ -6,8 +6,10 @@ import warnings
 import numpy as np
 import pytest
 import torch
+import torchmetrics
 from _fsdp_on_cpu import OnCpu, allow
 from _group import ends, on_group
+from torch.utils.data import DataLoader, TensorDataset
 
 import lightkeras as lk
 
@@ -138,6 +140,96 @@ def test_a_split_model_walks_the_path_of_one_process(world, grid, in_one_process
                 raise AssertionError(f"{row[0].__name__}, {row[1:]}: {error}") from None
 
 
+def root(y, p):
+    """A loss that is no mean over rows."""
+    return ((y - p) ** 2).mean().sqrt()
+
+
+def of_states():
+    """Metrics that keep much: counts at many thresholds, all outputs, what torchmetrics keeps."""
+    metrics, theirs = lk.metrics, torchmetrics.classification
+    found = [metrics.AUC(), metrics.AUC(curve="PR", name="pr"), metrics.PrecisionAtRecall(0.5)]
+    found += [metrics.SensitivityAtSpecificity(0.5), metrics.Precision([0.2, 0.7]), root]
+    found += [metrics.F1Score(threshold=0.5), metrics.R2Score(), torchmetrics.MeanSquaredError()]
+    return [*found, theirs.BinaryAUROC(), theirs.BinaryAUROC(thresholds=50, validate_args=False)]
+
+
+def with_states(size):
+    """AUC and its like; a last batch may have fewer rows than there are processes."""
+    (x, y), weights = rows(), np.random.default_rng(1).uniform(size=47)
+    lk.utils.clear_session(free_memory=False)  # or the metrics are counted in their names
+    model = recurrent("adam")
+    model.compile("adam", root, metrics=of_states(), weighted_metrics=[lk.metrics.AUC(name="w")])
+    flags = {
+        "epochs": 2,
+        "batch_size": size,
+        "verbose": 0,
+        "validation_data": (x[:21], y[:21, None]),
+    }
+    history = model.fit(x, y[:, None], sample_weight=weights, **flags, **split()).history
+    return [history, model.evaluate(x, y[:, None], verbose=0, return_dict=True), numbers(model)]
+
+
+def compiled(jit):
+    """Steps that were to be compiled run as they are, and that is said once."""
+    several = torch.distributed.is_initialized()
+    model = dense("adam", jit_compile=jit if several else None)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        found = [trained(model), trained(model), numbers(model)]
+    if several:
+        said = [str(w.message) for w in told if "is not compiled" in str(w.message)]
+        assert len(said) == (jit is True), said
+    return found
+
+
+def slowed():
+    """The learning rate changes between epochs, by two callbacks and by a schedule."""
+    callbacks, found = lk.callbacks, []
+    plateau = callbacks.ReduceLROnPlateau("val_loss", 0.5, patience=1, min_delta=10.0)
+    given = callbacks.LearningRateScheduler(lambda epoch, rate: 0.01 * (epoch + 1))
+    decay = lk.optimizers.schedules.ExponentialDecay(0.05, 3, 0.7)
+    for rate, more in ((0.02, [plateau]), (0.02, [given]), (decay, [])):
+        model = dense(lk.optimizers.Adam(rate))
+        found += [trained(model, UNEVEN, epochs=4, callbacks=more), numbers(model)]
+    return found
+
+
+def in_parts():
+    """Epochs of some steps, from a later one on, validated now and then, by classes."""
+    (x, y), model = rows(), dense("adam")
+    options = {"steps_per_epoch": 2, "class_weight": {0: 1.0, 1: 2.0}, "validation_split": 0.2}
+    options |= {"initial_epoch": 2, "epochs": 6, "validation_freq": 2, "batch_size": UNEVEN}
+    history = model.fit(x, y, verbose=0, **options, **split()).history
+    return [history, numbers(model), model.train_on_batch(x, y), numbers(model)]
+
+
+OTHERS = {
+    "states": lambda: with_states(UNEVEN),
+    "states, few rows": lambda: with_states(15),
+    "jit_compile": lambda: compiled(True),
+    "jit_compile='auto'": lambda: compiled("auto"),
+    "learning rates": slowed,
+    "in parts": in_parts,
+}
+
+
+def all_others(names):
+    return {name: OTHERS[name]() for name in names}
+
+
+@pytest.mark.filterwarnings("ignore:Epoch 5 has")
+def test_other_ways_walk_the_path_of_one_process():
+    expected = all_others(OTHERS)
+    for world, names in ((2, [*OTHERS]), (3, [*OTHERS][:2])):
+        for results in on_group(world, all_others, names):
+            for name, found in results.items():
+                try:
+                    close(found, expected[name])
+                except AssertionError as error:
+                    raise AssertionError(f"{name}: {error}") from None
+
+
 class Looks(lk.callbacks.Callback):
     """Reads weights and slots at every hook, and changes them in one."""
 
@@ -211,6 +303,9 @@ def beside_ddp(precision):
         model = model_of(lk.layers.Dense(9), lk.layers.BatchNormalization(), lk.layers.Dense(1))
         flags = {"accelerator": "cpu", "precision": precision, "strategy": strategy}
         history = model.fit(x, y, verbose=0, epochs=2, validation_data=(x, y), **flags).history
+        loader = DataLoader(TensorDataset(*map(torch.as_tensor, (x, y[:, None]))), batch_size=5)
+        flags["strategy"] = strategy if strategy == "ddp" else OnCpu()
+        model.fit(loader, verbose=0, validation_data=loader, **flags)
         dtypes = {t.dtype for t in (*model.parameters(), *model.buffers())}
         assert dtypes == {torch.float32}  # nothing that stays is rounded
         found.append([history, numbers(model)])
