@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import lightkeras as lk
 from lightkeras import layers
+from lightkeras.callbacks._base import callback_list
 
 
 def calls(fn, *args):
@@ -102,6 +103,23 @@ def test_a_training_step_inside_a_chunk():
     ours = (many - few) / 20
     by_hand = calls(TorchStep(), X, y)
     assert 0 < ours <= 1.3 * by_hand, f"{ours} Python calls a step, {by_hand} by hand"
+
+
+def test_a_callback_of_ones_own_costs_the_same_at_any_depth():
+    """It calls the model as it predicts, and the model is put in that mode for every batch."""
+
+    class Watch(lk.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            pass
+
+    def hook(n):
+        model = lk.Sequential([lk.Input((8,)), *[layers.Dense(8) for _ in range(n)]])
+        model.compile("sgd", "mse")
+        model.train()
+        called = callback_list([Watch()], model, 0)
+        return calls(lambda: called.on_train_batch_end(0, {"loss": 1.0}))
+
+    assert hook(2) == hook(60) <= 30
 
 
 def test_one_row_through_predict_is_near_the_model_itself():

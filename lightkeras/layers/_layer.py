@@ -19,7 +19,7 @@ from lightkeras import dtype_policies, regularizers
 from lightkeras._config import Configurable, _outside, accepted, arguments, plain, unexpected
 from lightkeras._dtypes import dtype_name, native, torch_dtype
 from lightkeras._graph import KerasTensor, ShapeTensor, apply, output_spec
-from lightkeras._mode import training_mode
+from lightkeras._mode import in_other_mode, training_mode
 from lightkeras._registry import to_snake, unique_name
 from lightkeras._text import Text, as_text, holds_text, refusal
 from lightkeras._tree import flatten, map_structure
@@ -181,7 +181,7 @@ class Layer(Weighted, metaclass=Configurable):
     def _general_call(self, args, kwargs):
         """Every call but that of a built layer with one tensor."""
         training = kwargs.pop("training", None) if kwargs and "training" in kwargs else None
-        if training is not None and any(m.training != bool(training) for m in self.modules()):
+        if training is not None and in_other_mode(self, bool(training)):
             with training_mode(self, bool(training)):
                 return self._general_call(args, kwargs)
         leaves = flatten((args, kwargs))
