@@ -469,6 +469,20 @@ def test_an_iterator_at_its_end_does_not_end_an_epoch(callbacks):
     assert not model.training
 
 
+def test_what_cannot_be_sent_to_new_processes_is_named():
+    rate = lk.callbacks.LearningRateScheduler(lambda epoch: 0.1)
+    callbacks = [lk.callbacks.EarlyStopping("loss"), rate]
+    flags = {"accelerator": "cpu", "strategy": "ddp_spawn", "devices": 2}
+    with pytest.raises(
+        TypeError, match=r"LearningRateScheduler cannot be sent: .*lambda.*Write def"
+    ):
+        classifier(lk).fit(X, Y, callbacks=callbacks, **flags, **HOW)
+    model = lk.Sequential([lk.Input((4,)), lk.layers.Lambda(lambda x: 2 * x), lk.layers.Dense(2)])
+    model.compile("sgd", lk.losses.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.raises(TypeError, match=r"Sequential cannot be sent: .*type strategy='ddp'"):
+        model.fit(X, Y, **flags, **HOW)
+
+
 class BadLogger(Logger):
     """A logger that fails in one of its methods."""
 

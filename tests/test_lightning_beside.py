@@ -467,6 +467,26 @@ def test_a_list_of_epochs_goes_on(tmp_path, way, kind):
     assert again["val_loss"][-2:] == history["val_loss"][-2:]
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("freq", [2, [2, 4]], ids=["counted", "listed"])
+def test_files_of_lightning_are_gone_on_from_where_epochs_had_ended(tmp_path, freq):
+    """It saves before that by itself where not every epoch is validated."""
+    how = {"validation_data": VAL, "validation_freq": freq, **HOW}
+
+    def run(name, **given):
+        saves = C.ModelCheckpoint(tmp_path, name, **given)
+        classifier().fit(*TRAIN, epochs=2, callbacks=[saves], **how)
+        model = classifier(1)
+        model.fit(*TRAIN, epochs=4, resume=tmp_path / f"{name}.ckpt", **how)
+        return model
+
+    with pytest.raises(ValueError, match=r"middle of an.*save_on_train_epoch_end=True.*'a_folder'"):
+        run("before")
+    whole = classifier()
+    whole.fit(*TRAIN, epochs=4, **how)
+    assert same(run("after", save_on_train_epoch_end=True), whole)
+
+
 def validated_together(folder, freq):
     return validated(f"{folder}/{freq}", freq, accelerator="cpu", strategy="ddp", devices=2)
 

@@ -23,6 +23,7 @@ from lightkeras._training._counterparts import stand_in
 from lightkeras._training._failures import (
     end_with_parent,
     ending_together,
+    naming_unsendable,
     naming_unused,
     note_parent,
 )
@@ -255,7 +256,9 @@ def _run(trainer, module, model, group, ckpt):
         told = telling(module.train_batches, module.val_batches)
         named = naming_unused(trainer, model)
         started = launching(trainer, module.signals, module.restart is not None)
-        with ending_together(trainer), brought_back(module, trainer), kept, told, named, started:
+        sent = naming_unsendable(trainer, model, group.callbacks)
+        here, back = ending_together(trainer), brought_back(module, trainer)
+        with here, back, kept, told, named, sent, started:
             trainer.fit(module, module.train_loader(), module.val_loader(), ckpt_path=ckpt)
     except SystemExit as error:
         group._abort()

@@ -156,8 +156,9 @@ def prepare(fit, checkpoint):
     if epochs["processed"] < epochs["ready"]:
         raise ValueError(
             "fit() got resume= a .ckpt file that was written in the middle of an epoch. It goes on "
-            "from the end of one. Use a file of save_freq='epoch', or type resume='a_folder' for "
-            "backups between two batches."
+            "from the end of one. Use a file of save_freq='epoch', or of Lightning's "
+            "ModelCheckpoint(save_on_train_epoch_end=True), or type resume='a_folder' for backups "
+            "between two batches."
         )
     steps = counts[_AUTOMATIC]["optimizer"]["step"]
     if not fit.automatic_optimization and steps["total"]["completed"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ __all__ = [
     "ending_together",
     "leave_at_exit",
     "let_others_speak",
+    "naming_unsendable",
     "naming_unused",
     "note_parent",
     "started",
@@ -95,6 +97,37 @@ def naming_unused(trainer, model):
             f"strategy='{strategy}_find_unused_parameters_true', or set trainable=False for these "
             "layers."
         ) from None
+
+
+@contextmanager
+def naming_unsendable(trainer, model, callbacks):
+    """Around `trainer.fit`: what cannot be sent to processes that it spawns is said by its name.
+
+    Raises:
+        TypeError: there is such a thing.
+    """
+    try:
+        yield
+    except (AttributeError, TypeError, pickle.PicklingError) as error:
+        if getattr(trainer.strategy, "_start_method", None) != "spawn":
+            raise
+        parts = [model, *callbacks, *trainer.callbacks]  # callbacks of Keras's hold the model
+        name = next((type(part).__name__ for part in parts if not _is_sendable(part)), None)
+        if name is None:
+            raise
+        raise TypeError(
+            f"strategy='ddp_spawn' sends everything to new processes, and {name} cannot be sent: "
+            f"{error}. Functions and classes at the top of a file can. Write def there instead of "
+            "a lambda, or type strategy='ddp'."
+        ) from None
+
+
+def _is_sendable(part):
+    try:
+        pickle.dumps(part)
+    except Exception:
+        return False
+    return True
 
 
 def _shown(names, most=4):
