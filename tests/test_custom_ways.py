@@ -178,6 +178,32 @@ def gradients_added_up_by_hand(k, **more):
 
 
 @program
+def gradients_kept_in_attributes(k, **more):
+    class Keeping(k.Model):
+        kept = None
+
+        def train_step(self, data):
+            x, y = data[:2]
+            self.zero_grad()
+            y_pred = self(x, training=True)
+            loss = self.compute_loss(y=y, y_pred=y_pred)
+            loss.backward()
+            found = [w.value.grad.clone() for w in self.trainable_weights]
+            if self.kept is None:
+                self.kept = {"all": found, "steps": np.ones(1)}
+            else:
+                with torch.no_grad():
+                    both = [a + b for a, b in zip(self.kept["all"], found, strict=True)]
+                    self.optimizer.apply(both, self.trainable_weights[:])
+                self.kept = None
+            return note(self, loss, y, y_pred)
+
+    model = seeded(Keeping(*ends(k)))
+    model.compile(k.optimizers.Adam(0.02), "mse", metrics=["mae"], **more)
+    return model, (X, Y), {}
+
+
+@program
 def evaluations_and_predictions(k, **more):
     class Tested(k.Model):
         def test_step(self, data):

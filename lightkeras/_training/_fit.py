@@ -12,6 +12,7 @@ from lightning.pytorch import Callback
 from lightkeras import _data
 from lightkeras._device import use_device
 from lightkeras._together import keep_sums
+from lightkeras._training._attributes import marks
 from lightkeras._training._checkpoints import (
     Ckpt,
     complete,
@@ -29,7 +30,6 @@ from lightkeras._training._restart import NEVER, restart_of
 from lightkeras._training._returned import write
 from lightkeras._training._sharded import Sharded, on_whole_weights, splits
 from lightkeras._training._signals import Signals
-from lightkeras._training._state import plain_values
 from lightkeras.callbacks._base import overrides
 from lightkeras.callbacks.checkpoint import ModelCheckpoint
 
@@ -61,7 +61,7 @@ class Fit(LightningModel):
         state["batch_hooks"] = group.wants_train_batches
         state["signals"] = Signals(self)
         state["restart"] = restart_of(self)
-        state["values"] = plain_values(model)  # as they were at the beginning
+        state["marks"] = marks(model)  # of its attributes, as they were at the beginning
 
     # ---- loaders ------------------------------------------------------------------------------
 
@@ -439,6 +439,7 @@ class Fit(LightningModel):
         super().__setstate__({**pickle.loads(copied), **shared})
         self.signals.fit = self
         self.signals.default()
+        self.__dict__["marks"] = marks(self.model)
         if self.restart is not None:
             self.restart.fit = self
         self.__dict__["quiet"] = quiet()  # nobody has quieted this process yet

@@ -20,6 +20,8 @@ import torch
 from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
 
 from lightkeras._together import moved_metrics
+from lightkeras._training._attributes import changed, set_attributes
+from lightkeras._training._backup import unpacked
 from lightkeras._training._counterparts import audience
 from lightkeras._training._state import (
     bind,
@@ -28,7 +30,6 @@ from lightkeras._training._state import (
     load_optimizer,
     optimizers_of,
     plain_optimizer_state,
-    plain_values,
 )
 
 __all__ = ["brought_back", "write"]
@@ -55,7 +56,7 @@ def write(path, fit):
         "tensors": {name: t.detach().cpu() for name, t in _tensors(model)},
         "optimizers": {n: plain_optimizer_state(model, o) for n, o in optimizers_of(model)},
         "scheduler": None if scheduler is None else scheduler.state_dict(),
-        "values": plain_values(model),
+        "attributes": changed(model, fit.marks),
         "bound": bound_to(model),
         "metrics": [metric._local_state() for metric in moved_metrics(model)],
         "generators": generators_of(fit).state(),
@@ -76,8 +77,7 @@ def _read(path, fit, trainer):
         load_optimizer(model, optimizer, state["optimizers"].get(name))
     if state["scheduler"] is not None:
         model._compiled.scheduler.load_state_dict(state["scheduler"])
-    for name, value in state["values"].items():
-        setattr(model, name, value)
+    set_attributes(model, unpacked(state["attributes"]), "cpu")
     generators_of(fit).put_back(state["generators"])
     bind(model, state["bound"])
     for metric, values in zip(moved_metrics(model), state["metrics"], strict=True):

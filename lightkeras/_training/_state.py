@@ -8,6 +8,7 @@ import torch
 
 from lightkeras._rng import generators, rng_state, set_rng_state
 from lightkeras._together import moved_metrics
+from lightkeras._training._attributes import changed, set_attributes
 from lightkeras._training._backup import packed, unpacked
 from lightkeras._tree import map_structure
 from lightkeras.metrics._torchmetrics import TorchMetric
@@ -25,7 +26,6 @@ __all__ = [
     "optimizers_of",
     "own_part",
     "plain_optimizer_state",
-    "plain_values",
     "put_back",
     "put_back_callbacks",
     "put_back_own",
@@ -69,14 +69,7 @@ def shared_part(fit):
         "logs": packed([fit.val_logs, fit.last_logs], "logs"),
         "step": fit.step,
         "stop": bool(model.stop_training or trainer.should_stop),
-        "values": {n: v for n, v in plain_values(model).items() if v != fit.values.get(n)},
     }
-
-
-def plain_values(model):
-    """{name: value} of the numbers that a model has for attributes: a step of its own may count."""
-    kinds, ours = (bool, int, float), ("_", "stop_", "training", "built")
-    return {n: v for n, v in vars(model).items() if type(v) in kinds and not n.startswith(ours)}
 
 
 def _tensors(model):
@@ -172,6 +165,7 @@ def own_part(fit):
         "metrics": [_metric_state(m) for m in moved_metrics(fit.model)],
         "step_logs": packed(fit.model.__dict__.get("_step_logs"), "logs of train_step"),
         "gradients": _gradients(fit),
+        "attributes": changed(fit.model, fit.marks),
         "part": None if fit.parts is None else [fit.parts.weight, fit.parts.had_rows],
         "data": {n: packed(b.state_dict(), n) for n, b in data_of(fit).items()},
     }
@@ -274,8 +268,6 @@ def put_back(fit, state):
     fit.__dict__.update(val_logs=dict(state["logs"][0]), last_logs=dict(state["logs"][1]))
     fit.__dict__["step"] = state["step"]
     model.__dict__["stop_training"] = state["stop"]
-    for name, value in state.get("values", {}).items():
-        setattr(model, name, value)
 
 
 def _on(tensors, device):
@@ -317,6 +309,7 @@ def put_back_own(fit, state):
     for metric, values in zip(metrics, state["metrics"], strict=True):
         _set_metric_state(metric, values)
     fit.model.__dict__["_step_logs"] = state["step_logs"]
+    set_attributes(fit.model, state["attributes"], fit.device)
     if fit.parts is not None:
         fit.parts.weight, fit.parts.had_rows = state["part"]
     parameters = dict(fit.model.named_parameters())
