@@ -353,3 +353,26 @@ def test_an_error_in_a_layer_of_the_users_is_not_taken_for_one_in_an_argument():
 
     with pytest.raises(AttributeError, match="'Forgetful' object has no attribute 'kernel'"):
         lk.Sequential([lk.Input((3,)), Forgetful()])
+
+
+@pytest.mark.parametrize("kind", [lk.Model, layers.Layer])
+@pytest.mark.parametrize("own", [False, True])
+def test_build_by_hand_runs_call_and_a_build_of_ones_own_does_not_run_itself(kind, own):
+    class Two(kind):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two = layers.Dense(3), layers.Dense(2)
+
+        if own:
+
+            def build(self, input_shape):
+                self.one.build(input_shape)
+                super().build(input_shape)
+
+        def call(self, x):
+            return self.two(self.one(x))
+
+    made = Two()
+    made.build((None, 6))
+    assert len(made.weights) == (2 if own else 4) and made.built
+    assert made(torch.ones(1, 6)).shape == (1, 2) and len(made.weights) == 4

@@ -384,7 +384,8 @@ class Layer(Weighted, metaclass=Configurable):
         By default the layers inside are built, by running `call` without numbers. Where a subclass
         has a `build` of its own and calls this one, the first call of the layer does that.
         """
-        if not self.built and input_shape is not None and not self.__dict__.get("_in_build"):
+        own = type(self).build.__module__ not in _BUILD_BY_RUNNING
+        if not self.built and input_shape is not None and not own:
             spec = shapes_to_specs(input_shape, self.dtype_policy.compute_dtype)
             with named(self.name, self):
                 output_spec(self, (spec,), {})
@@ -572,6 +573,10 @@ class Layer(Weighted, metaclass=Configurable):
 def _is_mixed(policy):
     """Whether a dtype policy computes in another dtype than that of the weights."""
     return policy.compute_dtype != policy.variable_dtype
+
+
+# Where a build() stands that runs `call`: that of layers here, and that of models.
+_BUILD_BY_RUNNING = ("lightkeras.layers._layer", "lightkeras.models._model")
 
 
 def _building(build):
