@@ -483,3 +483,22 @@ def test_columns_of_an_array_bring_no_warning_of_torch(recwarn):
     finally:
         torch.set_warn_always(False)
     assert not recwarn.list
+
+
+def test_a_tensor_that_was_changed_in_place_is_told():
+    def normalized(self, x):
+        weights = lk.ops.exp(x)
+        weights /= lk.ops.sum(weights, 1, keepdims=True)
+        return weights
+
+    layer = type("Normalized", (lk.layers.Layer,), {"call": normalized})()
+    model = lk.Sequential([lk.Input((4,)), lk.layers.Dense(3), layer])
+    model.compile("sgd", "mse")
+    with pytest.raises(RuntimeError, match=r"in place.* Write a = a \+ b"):
+        model.fit(X, Y, verbose=0)
+
+
+def test_a_text_asks_for_classes_by_the_function_that_reads_it():
+    model = lk.Sequential([lk.Input((4,)), namesakes(lk)["LayerNormalization"]()])
+    with pytest.raises(lk.saving.LoadError, match=r"Type model_from_json\(\.\.\., custom_objects="):
+        lk.models.model_from_json(model.to_json())

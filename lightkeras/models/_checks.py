@@ -352,6 +352,17 @@ def _finite(value):
     return number and math.isfinite(value)
 
 
+def overwritten(error):
+    """Why `backward` failed, where a tensor was changed that its gradient needs; else None."""
+    if "modified by an inplace operation" not in str(error):
+        return None
+    return RuntimeError(
+        "A layer or the loss has changed a tensor in place (a += b, a *= b, a[i] = b), and its "
+        "gradient needs what was there. Tensors of torch are changed by these. Write a = a + b, "
+        f"a = a * b, or ops.slice_update(a, ...). Torch says: {error}"
+    )
+
+
 def no_optimizer(model):
     """The error for training a model that was compiled with `optimizer=None`."""
     return ValueError(

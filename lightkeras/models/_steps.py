@@ -222,7 +222,13 @@ class Steps(Layer):
             optimizer.zero_grad()
             if getattr(optimizer, "loss_scale_factor", None) is not None:
                 loss = optimizer.scale_loss(loss)
-            loss.backward()
+            try:
+                loss.backward()
+            except RuntimeError as error:
+                reason = _checks.overwritten(error)
+                if reason is None:
+                    raise
+                raise reason from None
             optimizer.step()
 
     def _can_learn(self):

@@ -263,9 +263,10 @@ def check(config, where):
         )
     if own:
         entries = ", ".join(f'"{name}": {str(name).rpartition(">")[2]}' for name in list(own)[:10])
+        reader = "model_from_json" if where == "The text" else "load_model"
         raise LoadError(
             f"{where} needs classes or functions of your own: {listed(own, 10)}. They are not in "
-            f"the file. Type load_model(..., custom_objects={{{entries}}}), or register them "
+            f"the file. Type {reader}(..., custom_objects={{{entries}}}), or register them "
             "first."
         )
 
