@@ -175,6 +175,7 @@ class Compiled:
         plain = isinstance(y_pred, torch.Tensor) and (y is None or isinstance(y, torch.Tensor))
         self.single = self.parts[0] if plain else None  # the short way, without trees
         self.shapes = [tuple(t.shape) for t in outs]
+        self.masked = [getattr(t, "_keras_mask", None) is not None for t in outs]
         if self.on_bound is not None:
             self.on_bound()
 

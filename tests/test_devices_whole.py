@@ -116,14 +116,6 @@ class Own(lk.Sequential):
         return self.compute_metrics(x, y, y_pred, w)
 
 
-class Padded(layers.Layer):
-    """Leaves a mask on its output, on which a metric of whole batches has to look, too."""
-
-    def call(self, x):
-        x._keras_mask = x[:, 0] > 0.2
-        return x
-
-
 CASES = {
     "root": {"loss": root, "all": True},
     "sum": {"loss": total, "rate": 0.01},
@@ -137,6 +129,7 @@ CASES = {
     "means": {"loss": plain_mean, "weighted": True},
     "train_step": {"loss": root, "kind": Own, "all": True},
     "masks": {"loss": centred, "masked": True, "metrics": [centred, "mse"]},
+    "masks, a mean": {"loss": plain_mean, "masked": True},
     "embeddings": {"loss": losses.Circle(gamma=2), "classes": True,
                    "metrics": [losses.Circle(gamma=2, name="of_metric")]},
     "metrics of weights": {"loss": "mse", "weighted": True, "metrics": [root]},
@@ -160,7 +153,9 @@ class Copies(lk.callbacks.Callback):
 def stack(case):
     new = [lk.Input((4,)), layers.Dense(5, activation="tanh")]
     new += [layers.BatchNormalization()] if case.get("normalize") else []
-    new += [layers.Dense(2, activation="sigmoid")] + [Padded()] * bool(case.get("masked"))
+    if case.get("masked"):
+        new = [lk.Input((4, 1)), layers.Masking()]
+    new += [layers.Dense(2, activation="sigmoid")]
     new += [layers.UnitNormalization()] if case.get("classes") else []
     if case.get("heads"):
         x = lk.Input((4,))
@@ -183,6 +178,8 @@ def trained(case):
         weighted_metrics=None if w is None else [OverBatches(), metrics.MeanAbsoluteError()],
     )
     y = y[:, 0].astype("int64") if case.get("classes") else y
+    if case.get("masked"):  # each row is a sequence
+        x, y = (x * (r.rand(n, 4) > 0.3))[..., None], np.repeat(y[:, None], 4, 1)
     y = [y, 1 - y] if case.get("heads") else y
     shared = {"sync_batchnorm": True} if case.get("normalize") else {}
     flags = {"verbose": 0, "accelerator": "cpu", "batch_size": case.get("batch", 16), **shared}

@@ -47,10 +47,12 @@ class Whole:
         compiled = self.compiled
         _, y, y_pred = compiled.bound_to
         targets = compiled.outputs.aligned(y, "y")
-        for part, true, pred in zip(compiled.parts, targets, flatten(y_pred), strict=True):
+        outputs = zip(compiled.parts, targets, flatten(y_pred), compiled.masked, strict=True)
+        for part, true, pred, masked in outputs:
             judges = [part.loss, *part.metrics, *part.weighted_metrics]
             weighted = [self.weighted and judge not in part.metrics for judge in judges]
             needs = [_needs_whole(j, true, pred, w) for j, w in zip(judges, weighted, strict=True)]
+            needs[0] |= masked and not _is_ours(part.loss, is_metric=False)  # one number, masked
             needs = [any(found) for found in zip(*gather(needs), strict=True)]
             self.changed.append((part, part.loss, part.metrics, part.weighted_metrics))
             put = [_OfWhole(j, self) if n else j for j, n in zip(judges, needs, strict=True)]
