@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch.distributed as dist
@@ -209,6 +209,9 @@ class Restart:
         """All is done: the next `fit` begins anew."""
         if self.callback.delete_checkpoint and is_chief() and self._sound():
             self.backups.clear()
+            if self.callback._number is not None:  # `fit` has chosen it, and the folder above it
+                with suppress(OSError):  # another training has a backup there
+                    self.backups.folder.parent.rmdir()
 
     # ---- saving -------------------------------------------------------------------------------
 
