@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 from _group import _free_port
 
-import lightkeras as lk
-
 FIT = """
 import atexit, json, os, sys
 import numpy as np
@@ -163,14 +161,6 @@ def test_every_launch_gives_what_one_process_gives(name, alone, folder, root):
     assert files == others[1] and "2.weights.h5" in files
     assert log.splitlines()[0] == others[2].splitlines()[0]
     assert len(log.splitlines()) == len(others[2].splitlines()) == 3
-
-
-def test_what_cannot_be_sent_to_other_processes_is_told():
-    model = lk.Sequential([lk.Input((4,)), lk.layers.Dense(1)])
-    model.compile("sgd", lambda y, p: (y - p).abs())
-    flags = {"devices": 2, "accelerator": "cpu", "strategy": "ddp_spawn", "verbose": 0}
-    with pytest.raises(ValueError, match=r"cannot send .*lambda.* Move it there, or use .*'ddp'"):
-        model.fit(np.ones((8, 4)), np.ones((8, 1)), **flags)
 
 
 @pytest.mark.parametrize(

@@ -112,9 +112,8 @@ def naming_unsendable(trainer, model, callbacks):
         if getattr(trainer.strategy, "_start_method", None) != "spawn":
             raise
         parts = [model, *callbacks, *trainer.callbacks]  # callbacks of Keras's hold the model
-        name = next((type(part).__name__ for part in parts if not _is_sendable(part)), None)
-        if name is None:
-            raise
+        unsendable = (type(part).__name__ for part in parts if not _is_sendable(part))
+        name = next(unsendable, "something that fit() got")
         raise TypeError(
             f"strategy='ddp_spawn' sends everything to new processes, and {name} cannot be sent: "
             f"{error}. Functions and classes at the top of a file can. Write def there instead of "

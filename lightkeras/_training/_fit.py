@@ -432,14 +432,7 @@ class Fit(LightningModel):
         """For `ddp_spawn`: tensors would be sent as memory that all processes write into."""
         state = super().__getstate__()
         shared = {name: state.pop(name) for name in ("train_batches", "val_batches")}
-        try:
-            return shared, pickle.dumps(state)
-        except (AttributeError, TypeError, pickle.PicklingError) as error:
-            raise ValueError(
-                f"fit() cannot send the model or a callback to processes that it starts: {error}. "
-                "Functions and classes of the top of a file can be sent, a lambda or one inside "
-                "a function cannot. Move it there, or use strategy='ddp'."
-            ) from None
+        return shared, pickle.dumps(state)
 
     def __setstate__(self, state):
         shared, copied = state

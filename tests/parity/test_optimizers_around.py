@@ -430,9 +430,3 @@ WRONG = [
 def test_refusals(call, error, text):
     with pytest.raises(error, match=text):
         call()
-
-
-def test_callbacks_that_set_the_rate_refuse_several():
-    model = model_of(lk, several(optimizers))
-    with pytest.raises(AttributeError, match="no learning rate to set"):
-        model.fit(X, Y, verbose=0, callbacks=[lk.callbacks.LearningRateScheduler(lambda e, r: r)])
